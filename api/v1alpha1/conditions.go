@@ -1,0 +1,51 @@
+package v1alpha1
+
+// Condition types of a WarmPool. Ready means minReadyReplicas are ready;
+// FullyProvisioned means that replicas are.
+const (
+	// ConditionReady on a pool: readyReplicas ≥ minReadyReplicas. On an instance: it rendered a
+	// prompt and answers. On an account: rents are possible.
+	ConditionReady = "Ready"
+	// ConditionFullyProvisioned: readyReplicas ≥ replicas.
+	ConditionFullyProvisioned = "FullyProvisioned"
+	// ConditionWithinCeiling: what is committed does not exceed the ceiling.
+	ConditionWithinCeiling = "WithinCeiling"
+	// ConditionAccountReady: the pool's account can rent.
+	ConditionAccountReady = "AccountReady"
+	// ConditionOffersAvailable: the last search had an offer that passes every filter.
+	ConditionOffersAvailable = "OffersAvailable"
+	// ConditionHealthBudgetOK: no more than maxUnhealthy of the pool fail at once.
+	ConditionHealthBudgetOK = "HealthBudgetOK"
+	// ConditionReconciling is kstatus's: the controllers are at work.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is kstatus's: only a person can mend it; the message says how.
+	ConditionStalled = "Stalled"
+)
+
+// Condition types of a WarmInstance, beside Ready.
+const (
+	// ConditionRented: the outcome of the rent. Unknown while it is not known.
+	ConditionRented = "Rented"
+	// ConditionRunning: Vast.ai reports a running container.
+	ConditionRunning = "Running"
+	// ConditionStarted: ComfyUI has answered.
+	ConditionStarted = "Started"
+	// ConditionTerminated: how far the end of the rental has come.
+	ConditionTerminated = "Terminated"
+)
+
+// Condition types of a VastAccount, beside Ready and WithinCeiling.
+const (
+	// ConditionCredentialsValid: the key was accepted.
+	ConditionCredentialsValid = "CredentialsValid" //nolint:gosec // the name of a condition
+	// ConditionIdentityStable: the key belongs to the user it always did.
+	ConditionIdentityStable = "IdentityStable"
+	// ConditionListTrusted: the last sweep may be acted upon.
+	ConditionListTrusted = "ListTrusted"
+	// ConditionBalanceSufficient: the credit lasts for runwaySeconds.
+	ConditionBalanceSufficient = "BalanceSufficient"
+	// ConditionNoLeaks: no rental with our label is unrecorded.
+	ConditionNoLeaks = "NoLeaks"
+	// ConditionAPICompatible: Vast.ai's API is the one we know.
+	ConditionAPICompatible = "APICompatible"
+)

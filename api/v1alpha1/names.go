@@ -1,0 +1,33 @@
+package v1alpha1
+
+// Labels that the controllers set.
+const (
+	// LabelPool is on every WarmInstance and its Secret: the name of its pool.
+	LabelPool = "warmpool.dev/pool"
+	// LabelAccount is on every WarmInstance: the name of its account.
+	LabelAccount = "warmpool.dev/account"
+)
+
+// Annotations that people set.
+const (
+	// AnnotationAbandonRental is put on a WarmInstance by a person who takes over
+	// the rental it names (the number in status.rental.id): the object is let go
+	// without waiting for the rental's end, which then bills on unseen.
+	AnnotationAbandonRental = "warmpool.dev/abandon-rental"
+)
+
+// Finalizers that hold an object until its money is accounted for.
+const (
+	// FinalizerTerminate holds a WarmInstance until its rental is confirmed gone (I6).
+	FinalizerTerminate = "warmpool.dev/terminate"
+	// FinalizerPool holds a WarmPool until its last WarmInstance is gone.
+	FinalizerPool = "warmpool.dev/drain-pool"
+	// FinalizerAccount holds a VastAccount while any WarmInstance needs its credentials.
+	FinalizerAccount = "warmpool.dev/account-in-use"
+)
+
+// Keys of the Secret that belongs to one WarmInstance.
+const (
+	// SecretKeyWebPassword holds the instance's own random password.
+	SecretKeyWebPassword = "WEB_PASSWORD" //nolint:gosec // the name of a key, not a password
+)
