@@ -37,7 +37,7 @@ const (
 // Condition types of a VastAccount, beside Ready and WithinCeiling.
 const (
 	// ConditionCredentialsValid: the key was accepted.
-	ConditionCredentialsValid = "CredentialsValid" //nolint:gosec // the name of a condition
+	ConditionCredentialsValid = "CredentialsValid"
 	// ConditionIdentityStable: the key belongs to the user it always did.
 	ConditionIdentityStable = "IdentityStable"
 	// ConditionListTrusted: the last sweep may be acted upon.

@@ -29,5 +29,5 @@ const (
 // Keys of the Secret that belongs to one WarmInstance.
 const (
 	// SecretKeyWebPassword holds the instance's own random password.
-	SecretKeyWebPassword = "WEB_PASSWORD" //nolint:gosec // the name of a key, not a password
+	SecretKeyWebPassword = "WEB_PASSWORD"
 )

@@ -84,8 +84,7 @@ func (e *ProviderError) Unwrap() error { return e.Err }
 // KindOf returns the kind of a provider error anywhere in the chain of err,
 // and the empty kind for any other error.
 func KindOf(err error) ErrorKind {
-	var provider *ProviderError
-	if errors.As(err, &provider) {
+	if provider, ok := errors.AsType[*ProviderError](err); ok {
 		return provider.Kind
 	}
 	return ""
@@ -93,6 +92,6 @@ func KindOf(err error) ErrorKind {
 
 // IsDefinite is true when err is a provider error that certainly had no effect.
 func IsDefinite(err error) bool {
-	var provider *ProviderError
-	return errors.As(err, &provider) && provider.Definite
+	provider, ok := errors.AsType[*ProviderError](err)
+	return ok && provider.Definite
 }

@@ -95,9 +95,9 @@ func scaleDigits(digits string, point int) (USDMicros, bool) {
 // and at most six decimals ("1.50", "0.348301"), without a currency sign.
 // ParseUSD reads it back unchanged.
 func (m USDMicros) String() string {
-	sign, abs := "", uint64(m) //nolint:gosec // a negative value is replaced below
+	sign, abs := "", int64(m)
 	if m < 0 {
-		sign, abs = "-", uint64(-(m+1))+1
+		sign, abs = "-", -max(abs, -math.MaxInt64)
 	}
 	fraction := fmt.Sprintf("%06d", abs%microsPerUSD)
 	for len(fraction) > 2 && fraction[len(fraction)-1] == '0' {

@@ -1,0 +1,83 @@
+package options_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/warmpool-dev/warmpool/internal/options"
+)
+
+func environment(values map[string]string) options.LookupEnv {
+	return func(name string) (string, bool) {
+		value, found := values[name]
+		return value, found
+	}
+}
+
+func TestParseManagerDefaults(t *testing.T) {
+	got, err := options.ParseManager(nil, environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := options.Manager{
+		MetricsAddress: ":8080", HealthAddress: ":8081", LeaderElect: true,
+		LeaseDuration: 30 * time.Second, RenewDeadline: 20 * time.Second, RetryPeriod: 4 * time.Second,
+		VastBaseURL: "https://console.vast.ai", ProbeConcurrency: 64, AccountConcurrency: 8,
+		ShutdownTimeout: 30 * time.Second,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseManagerFlagWinsOverEnvironment(t *testing.T) {
+	got, err := options.ParseManager([]string{"--log-level=2"}, environment(map[string]string{
+		"WARMPOOL_LOG_LEVEL": "1", "WARMPOOL_NAMESPACES": "a, b", "WARMPOOL_INSTALLATION_ID": "prod1",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.LogLevel != 2 || got.InstallationID != "prod1" || !cmp.Equal(got.Namespaces, []string{"a", "b"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestParseManagerRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		arguments []string
+		env       map[string]string
+		want      string
+	}{
+		"plain http to a public host": {[]string{"--vast-base-url=http://example.org"}, nil, "use https"},
+		"no scheme":                   {[]string{"--vast-base-url=console.vast.ai"}, nil, `--vast-base-url="console.vast.ai"`},
+		"installation with a dot":     {[]string{"--installation-id=a.b"}, nil, `--installation-id="a.b"`},
+		"no concurrency":              {[]string{"--probe-concurrency=0"}, nil, "use 1 to 1024"},
+		"loud":                        {[]string{"--log-level=9"}, nil, "use 0 to 2"},
+		"lease shorter than renewal":  {[]string{"--leader-election-lease-duration=5s"}, nil, "lease duration"},
+		"word in the environment":     {nil, map[string]string{"WARMPOOL_LOG_LEVEL": "much"}, "WARMPOOL_LOG_LEVEL"},
+		"positional argument":         {[]string{"now"}, nil, `unexpected argument "now"`},
+		"unknown flag":                {[]string{"--speed=9"}, nil, "speed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := options.ParseManager(test.arguments, environment(test.env))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v, want one that says %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestManagerUsageNamesEveryVariable(t *testing.T) {
+	var out strings.Builder
+	if err := options.ManagerUsage(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--vast-base-url (WARMPOOL_VAST_BASE_URL", "--leader-elect", "--pprof"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("usage lacks %q", want)
+		}
+	}
+}
