@@ -79,6 +79,12 @@ type RentAttempt struct {
 	// outcome is Pending, Succeeded, Rejected, Unknown or Abandoned.
 	// +required
 	Outcome AttemptOutcome `json:"outcome"`
+	// rentalID is the rental that this attempt made, if it is known.
+	// +optional
+	RentalID int64 `json:"rentalID,omitempty"`
+	// rentalGone is true when that rental is confirmed gone and is not status.rental.
+	// +optional
+	RentalGone bool `json:"rentalGone,omitempty"`
 	// httpStatus of the answer, 0 when there was none.
 	// +optional
 	HTTPStatus int32 `json:"httpStatus,omitempty"`
@@ -118,6 +124,9 @@ type Rental struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Geolocation string `json:"geolocation,omitempty"`
+	// recordedTime is when this record was written.
+	// +optional
+	RecordedTime *metav1.Time `json:"recordedTime,omitempty"`
 	// startTime is when Vast.ai made the contract.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
@@ -137,7 +146,8 @@ type InstancePrice struct {
 	// storageUSDPerHour is the part that is storage.
 	// +optional
 	StorageUSDPerHour SignedUSD `json:"storageUSDPerHour,omitempty"`
-	// observedTime is when the current price was first seen.
+	// observedTime is when a price was first seen while the container ran; from then on it
+	// counts under the ceiling instead of the quote.
 	// +optional
 	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
 }
