@@ -1,0 +1,155 @@
+package metrics
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+)
+
+// collectTimeout bounds one scrape; the reads are from a local cache.
+const collectTimeout = 5 * time.Second
+
+// Collector reads pools, instances and accounts when it is scraped.
+type Collector struct {
+	reader  client.Reader
+	clock   clock.PassiveClock
+	context func() context.Context
+	descs   map[string]*prometheus.Desc
+}
+
+// NewCollector reads the objects through reader, which should be a cache. The
+// context function gives the context that a scrape belongs to.
+func NewCollector(reader client.Reader, now clock.PassiveClock, scrapeContext func() context.Context) *Collector {
+	descs := map[string]*prometheus.Desc{}
+	for _, d := range Descriptions() {
+		descs[d.Name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
+	}
+	return &Collector{reader: reader, clock: now, context: scrapeContext, descs: descs}
+}
+
+// collected names the metrics that Collect sends; the others are counters.
+func collected() []string {
+	return []string{
+		nameReplicas, nameDesired, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
+		nameCondition, nameUnknownRents, nameTerminatingAge, nameAccountBalance, nameAccountCommit, nameAccountCeiling,
+		nameAccountList, nameLeaks, nameListTrusted, nameBlocked,
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for _, name := range collected() {
+		out <- c.descs[name]
+	}
+}
+
+// Collect implements prometheus.Collector. A read that fails sends an invalid
+// metric, so that the scrape fails visibly.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(c.context(), collectTimeout)
+	defer cancel()
+	var pools warmpool.WarmPoolList
+	var instances warmpool.WarmInstanceList
+	var accounts warmpool.VastAccountList
+	for _, list := range []client.ObjectList{&pools, &instances, &accounts} {
+		if err := c.reader.List(ctx, list); err != nil {
+			out <- prometheus.NewInvalidMetric(c.descs[nameReplicas], err)
+			return
+		}
+	}
+	oldest := c.oldestTerminating(instances.Items)
+	for k := range pools.Items {
+		c.collectPool(out, &pools.Items[k], oldest)
+	}
+	for k := range accounts.Items {
+		c.collectAccount(out, &accounts.Items[k])
+	}
+}
+
+type poolName struct{ namespace, name string }
+
+// oldestTerminating finds, per pool, how long the oldest deletion lasts.
+func (c *Collector) oldestTerminating(instances []warmpool.WarmInstance) map[poolName]float64 {
+	oldest := map[poolName]float64{}
+	for k := range instances {
+		instance := &instances[k]
+		if instance.DeletionTimestamp.IsZero() {
+			continue
+		}
+		key := poolName{instance.Namespace, instance.Spec.PoolRef.Name}
+		oldest[key] = max(oldest[key], c.clock.Since(instance.DeletionTimestamp.Time).Seconds())
+	}
+	return oldest
+}
+
+func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.WarmPool, oldest map[poolName]float64) {
+	gauge := c.sender(out, pool.Namespace, pool.Name)
+	status := &pool.Status
+	for state, count := range map[string]int32{
+		"ready": status.ReadyReplicas, "claimed": status.ClaimedReplicas, "pending": status.PendingReplicas,
+		"provisioning": status.ProvisioningReplicas, "unhealthy": status.UnhealthyReplicas,
+		"unknown": status.UnknownReplicas, "terminating": status.TerminatingReplicas,
+	} {
+		gauge(nameReplicas, float64(count), state)
+	}
+	if pool.Spec.Replicas != nil {
+		gauge(nameDesired, float64(*pool.Spec.Replicas))
+	}
+	gauge(namePoolCommitted, dollars(string(status.Cost.CommittedUSDPerHour)))
+	gauge(namePoolObserved, dollars(string(status.Cost.ObservedUSDPerHour)))
+	gauge(namePoolCeiling, dollars(string(pool.Spec.Cost.CeilingUSDPerHour)))
+	gauge(namePoolHeadroom, dollars(string(status.Cost.HeadroomUSDPerHour)))
+	gauge(nameFailures, float64(status.Failures.Consecutive))
+	gauge(nameUnknownRents, float64(status.UnknownReplicas))
+	gauge(nameTerminatingAge, oldest[poolName{pool.Namespace, pool.Name}])
+	c.collectConditions(out, "WarmPool", pool, status.Conditions)
+}
+
+func (c *Collector) collectAccount(out chan<- prometheus.Metric, account *warmpool.VastAccount) {
+	gauge := c.sender(out, account.Namespace, account.Name)
+	status := &account.Status
+	gauge(nameAccountBalance, dollars(string(status.BalanceUSD)))
+	gauge(nameAccountCommit, dollars(string(status.CommittedUSDPerHour)))
+	gauge(nameAccountCeiling, dollars(string(account.Spec.CeilingUSDPerHour)))
+	gauge(nameAccountList, float64(status.Instances.Ours), "ours")
+	gauge(nameAccountList, float64(status.Instances.Foreign), "foreign")
+	gauge(nameLeaks, float64(len(status.SuspectedLeaks)))
+	gauge(nameBlocked, float64(len(status.BlockedMachines)))
+	trusted := 0.0
+	if status.LastSweep != nil && status.LastSweep.Trusted {
+		trusted = 1
+	}
+	gauge(nameListTrusted, trusted)
+	c.collectConditions(out, "VastAccount", account, status.Conditions)
+}
+
+// sender sends gauges of one object.
+func (c *Collector) sender(out chan<- prometheus.Metric, namespace, name string) func(string, float64, ...string) {
+	return func(metric string, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(c.descs[metric], prometheus.GaugeValue, value, append([]string{namespace, name}, labels...)...)
+	}
+}
+
+func (c *Collector) collectConditions(out chan<- prometheus.Metric, kind string, object client.Object, conditions []metav1.Condition) {
+	for _, condition := range conditions {
+		out <- prometheus.MustNewConstMetric(c.descs[nameCondition], prometheus.GaugeValue, 1,
+			kind, object.GetNamespace(), object.GetName(), condition.Type, string(condition.Status), condition.Reason)
+	}
+}
+
+// dollars reads an amount for a gauge; Prometheus knows floats only. An amount
+// that is not there yet is 0.
+func dollars(text string) float64 {
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0
+	}
+	return value
+}

@@ -1,0 +1,73 @@
+package metrics
+
+// Description says what one metric is, for the reference page.
+type Description struct {
+	// Name is the full name.
+	Name string
+	// Help is the sentence that Prometheus shows.
+	Help string
+	// Type is gauge, counter or histogram.
+	Type string
+	// Labels in order.
+	Labels []string
+}
+
+// names of the metrics.
+const (
+	nameReplicas       = "warmpool_replicas"
+	nameDesired        = "warmpool_desired_replicas"
+	namePoolCommitted  = "warmpool_committed_usd_per_hour"
+	namePoolObserved   = "warmpool_observed_usd_per_hour"
+	namePoolCeiling    = "warmpool_ceiling_usd_per_hour"
+	namePoolHeadroom   = "warmpool_headroom_usd_per_hour"
+	nameCondition      = "warmpool_condition"
+	nameFailures       = "warmpool_consecutive_failures"
+	nameAccountBalance = "warmpool_account_balance_usd"
+	nameAccountCommit  = "warmpool_account_committed_usd_per_hour"
+	nameAccountCeiling = "warmpool_account_ceiling_usd_per_hour"
+	nameAccountList    = "warmpool_account_instances"
+	nameLeaks          = "warmpool_suspected_leaks"
+	nameListTrusted    = "warmpool_list_trusted"
+	nameBlocked        = "warmpool_blocked_machines"
+	nameUnknownRents   = "warmpool_unknown_rents"
+	nameTerminatingAge = "warmpool_terminating_oldest_seconds"
+	nameRequests       = "warmpool_provider_requests_total"
+	nameRequestTime    = "warmpool_provider_request_seconds"
+	nameThrottle       = "warmpool_provider_throttle_wait_seconds"
+	nameRentOutcomes   = "warmpool_rent_outcomes_total"
+	nameAdmissions     = "warmpool_admission_decisions_total"
+	nameRentToReady    = "warmpool_rent_to_ready_seconds"
+	nameEnds           = "warmpool_instances_ended_total"
+)
+
+// Descriptions lists every metric of this package.
+func Descriptions() []Description {
+	pool, account := []string{"namespace", "pool"}, []string{"namespace", "account"}
+	with := func(base []string, more ...string) []string { return append(append([]string(nil), base...), more...) }
+	return []Description{
+		{nameReplicas, "WarmInstances of a pool by state: ready, claimed, pending (costs nothing), provisioning, unhealthy, unknown (price reserved), terminating (price reserved).", "gauge", with(pool, "state")},
+		{nameDesired, "spec.replicas of a pool: instances that shall be ready and unclaimed.", "gauge", pool},
+		{namePoolCommitted, "What all rentals of a pool may cost, in dollars per hour.", "gauge", pool},
+		{namePoolObserved, "What Vast.ai reports for the rentals of a pool, in dollars per hour.", "gauge", pool},
+		{namePoolCeiling, "Ceiling of a pool, in dollars per hour.", "gauge", pool},
+		{namePoolHeadroom, "Ceiling of a pool less what is committed, in dollars per hour.", "gauge", pool},
+		{nameFailures, "Failures of a pool in a row since an instance became ready.", "gauge", pool},
+		{nameCondition, "1 for the present status of a condition of a pool or an account.", "gauge", []string{"kind", "namespace", "name", "type", "status", "reason"}},
+		{nameUnknownRents, "Rents of a pool whose outcome is not known.", "gauge", pool},
+		{nameTerminatingAge, "Age of the oldest deletion of a pool's instances that is not confirmed, in seconds.", "gauge", pool},
+		{nameAccountBalance, "Spendable credit of an account, in dollars.", "gauge", account},
+		{nameAccountCommit, "What everything in an account may cost, in dollars per hour.", "gauge", account},
+		{nameAccountCeiling, "Ceiling of an account, in dollars per hour.", "gauge", account},
+		{nameAccountList, "Instances in the last trusted sweep: ours or foreign.", "gauge", with(account, "owner")},
+		{nameLeaks, "Rentals with our label that no WarmInstance records.", "gauge", account},
+		{nameListTrusted, "1 when the last sweep may be acted upon.", "gauge", account},
+		{nameBlocked, "Machines of an account that are avoided.", "gauge", account},
+		{nameRequests, "Calls to Vast.ai by endpoint and result (an HTTP status or a kind of error).", "counter", []string{"endpoint", "code"}},
+		{nameRequestTime, "Duration of calls to Vast.ai, in seconds, without the wait for a turn.", "histogram", []string{"endpoint"}},
+		{nameThrottle, "Time that calls to Vast.ai waited for their turn, in seconds.", "histogram", []string{"endpoint"}},
+		{nameRentOutcomes, "Rents by what became of the call.", "counter", []string{"outcome"}},
+		{nameAdmissions, "Answers to the question whether an instance may be rented, when they change.", "counter", []string{"decision", "reason"}},
+		{nameRentToReady, "Time from the rent to the first rendered prompt, in seconds.", "histogram", nil},
+		{nameEnds, "Instances that were given up or ended, by reason.", "counter", []string{"reason"}},
+	}
+}
