@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -66,10 +66,11 @@ func plannerInstance(instance *warmpool.WarmInstance) planner.Instance {
 		CreatedAt: instance.CreationTimestamp.Time,
 		Deleting:  !instance.DeletionTimestamp.IsZero(), DeletingSince: timeOf(instance.DeletionTimestamp),
 		Claimed:         instance.Spec.ClaimRef != nil,
-		Attempts:        plannerAttempts(instance.Status.Attempts),
+		Attempts:        plannerAttempts(forgetRejected(instance.Status.Attempts)),
 		Rental:          plannerRental(&instance.Status),
 		Started:         instance.Status.ReadyTime != nil,
 		AbandonRentalID: abandonedRental(instance),
+		TemplateHash:    templateHash(&instance.Spec.Template),
 	}
 	if ready := meta.FindStatusCondition(instance.Status.Conditions, warmpool.ConditionReady); ready != nil && ready.Status == metav1.ConditionTrue {
 		converted.Ready, converted.ReadyAt = true, ready.LastTransitionTime.Time

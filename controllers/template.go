@@ -2,6 +2,9 @@ package controllers
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -161,4 +164,18 @@ func secretNames(template *warmpool.InstanceTemplate) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// templateHash tells templates apart. Metadata does not count: it changes
+// nothing in the container.
+func templateHash(template *warmpool.InstanceTemplate) string {
+	bare := template.DeepCopy()
+	bare.Metadata = warmpool.TemplateMetadata{}
+	text, err := json.Marshal(bare)
+	if err != nil {
+		// Without a hash no failure is forgiven, which is the safe side.
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }

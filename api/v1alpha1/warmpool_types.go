@@ -289,9 +289,6 @@ type PoolFailures struct {
 	// nextAttemptTime is when the next instance may be rented.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
-	// lastReadyTime is when an instance last became Ready.
-	// +optional
-	LastReadyTime *metav1.Time `json:"lastReadyTime,omitempty"`
 	// recent failures, newest first.
 	// +listType=map
 	// +listMapKey=instanceUID
@@ -324,6 +321,10 @@ type PoolFailure struct {
 	// hostFault is true when the machine is to blame and is avoided.
 	// +optional
 	HostFault bool `json:"hostFault,omitempty"`
+	// templateHash tells which template failed: failures of another one are forgiven.
+	// +kubebuilder:validation:MaxLength=16
+	// +optional
+	TemplateHash string `json:"templateHash,omitempty"`
 	// logTail holds the last lines of the instance's log, without secrets.
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional

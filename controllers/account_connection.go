@@ -1,0 +1,154 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+)
+
+// identityPeriod is how often the provider is asked whose key it is; the
+// answer must be within a minute of a sweep.
+const identityPeriod = 45 * time.Second
+
+// secretKeyBaseURL is an optional key beside the API key.
+const secretKeyBaseURL = "VASTAI_BASE_URL" //nolint:gosec // the name of a key, not a secret
+
+// Reasons of the condition CredentialsValid.
+const (
+	reasonCredentialsAccepted = "Accepted"
+	reasonSecretNotFound      = "SecretNotFound"
+	reasonInvalidUserKey      = "InvalidUserKey"
+	reasonPermissionMissing   = "PermissionMissing"
+	reasonNotVerified         = "NotVerified"
+)
+
+// connection is the present key of an account and what is known about it.
+type connection struct {
+	provider Provider
+	// fingerprint tells a changed key; it is a hash, and never printed.
+	fingerprint [sha256.Size]byte
+	// verified is true when the provider accepted the key when last asked.
+	verified bool
+	// reason and message say why not, or that it did.
+	reason, message string
+	user            fleet.User
+	verifiedAt      time.Time
+	// err is the error of the last identity probe, nil when it was answered.
+	err error
+}
+
+// isStable is true while the key belongs to the pinned user, or to the first
+// one that is seen.
+func (c *connection) isStable(account *warmpool.VastAccount) bool {
+	pinned := pinnedUser(account)
+	return c.user.ID != 0 && (pinned == 0 || pinned == c.user.ID)
+}
+
+// pinnedUser is the user that the account's keys must belong to; 0 before one was seen.
+func pinnedUser(account *warmpool.VastAccount) int64 {
+	if account.Spec.ExpectedUserID != nil {
+		return *account.Spec.ExpectedUserID
+	}
+	return account.Status.UserID
+}
+
+// refused returns a connection that cannot be used, with the reason.
+func refused(reason, message string) connection {
+	return connection{reason: reason, message: message}
+}
+
+// connect reads the account's Secret and verifies the key when it is new or
+// was not verified lately. It returns the connection to use and remembers it.
+func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.VastAccount, session *accountSession) connection {
+	current := session.connection()
+	key, baseURL, problem := r.readCredentials(ctx, account)
+	if problem != nil {
+		if problem.reason != reasonNotVerified {
+			current = *problem
+		}
+		return session.setConnection(current)
+	}
+	if print := sha256.Sum256([]byte(key + "\n" + baseURL)); current.provider == nil || print != current.fingerprint {
+		provider, err := r.Connect(key, baseURL)
+		if err != nil {
+			return session.setConnection(refused(reasonNotVerified, "The connection to Vast.ai cannot be made: "+err.Error()))
+		}
+		current = connection{provider: provider, fingerprint: print, reason: reasonNotVerified, message: "The key was not verified yet."}
+	}
+	if now := r.Clock.Now(); !current.verified || now.Sub(current.verifiedAt) >= identityPeriod || now.Before(current.verifiedAt) {
+		current = r.verify(ctx, account, current)
+	}
+	return session.setConnection(current)
+}
+
+func (a *accountSession) setConnection(c connection) connection {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.link = c
+	return c
+}
+
+// verify asks whose key it is. A provider that does not answer changes nothing
+// about a key that was accepted before.
+func (r *VastAccountReconciler) verify(ctx context.Context, account *warmpool.VastAccount, c connection) connection {
+	user, err := c.provider.CurrentUser(ctx)
+	c.err = err
+	if err == nil {
+		c.user, c.verified, c.verifiedAt = user, true, r.Clock.Now()
+		c.reason, c.message = reasonCredentialsAccepted, fmt.Sprintf("Vast.ai accepts the key; it belongs to user %d.", user.ID)
+		return c
+	}
+	switch fleet.KindOf(err) {
+	case fleet.KindUnauthorized:
+		c.verified, c.reason = false, reasonInvalidUserKey
+		c.message = fmt.Sprintf("Vast.ai refuses the API key in Secret %q, key %q (Invalid user key). Nothing is rented or ended until it accepts one. "+
+			"Take a valid key from the Vast.ai console (Account, API keys) and put it there: %s", account.Spec.CredentialsSecretRef.Name, account.Spec.CredentialsSecretRef.Key, secretCommand(account, true))
+	case fleet.KindForbidden:
+		c.verified, c.reason = false, reasonPermissionMissing
+		c.message = "Vast.ai accepts the API key, but the key lacks a permission. Make a key with misc, instance_read, instance_write and user_read."
+	default:
+		if !c.verified {
+			c.reason, c.message = reasonNotVerified, "Vast.ai did not answer, so the key could not be verified; it is tried again. "+err.Error()
+		}
+	}
+	return c
+}
+
+// readCredentials reads the key and the optional base URL from the Secret, live.
+func (r *VastAccountReconciler) readCredentials(ctx context.Context, account *warmpool.VastAccount) (key, baseURL string, problem *connection) {
+	ref := account.Spec.CredentialsSecretRef
+	var secret corev1.Secret
+	err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: ref.Name}, &secret)
+	if apierrors.IsNotFound(err) {
+		missing := refused(reasonSecretNotFound, fmt.Sprintf("There is no Secret %q in namespace %q. Create it: %s", ref.Name, account.Namespace, secretCommand(account, false)))
+		return "", "", &missing
+	}
+	if err != nil {
+		unreadable := refused(reasonNotVerified, "The Secret cannot be read: "+err.Error())
+		return "", "", &unreadable
+	}
+	key = trimmed(secret.Data[ref.Key])
+	if key == "" {
+		missing := refused(reasonSecretNotFound, fmt.Sprintf("Secret %q has no key %q, or it is empty. Set it: %s", ref.Name, ref.Key, secretCommand(account, true)))
+		return "", "", &missing
+	}
+	return key, trimmed(secret.Data[secretKeyBaseURL]), nil
+}
+
+// secretCommand is the line that mends the Secret.
+func secretCommand(account *warmpool.VastAccount, replace bool) string {
+	ref := account.Spec.CredentialsSecretRef
+	line := fmt.Sprintf("kubectl -n %s create secret generic %s --from-literal=%s=<your API key>", account.Namespace, ref.Name, ref.Key)
+	if replace {
+		line += " --dry-run=client -o yaml | kubectl apply -f -"
+	}
+	return line
+}

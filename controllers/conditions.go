@@ -1,0 +1,72 @@
+package controllers
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+// Reasons that the controllers add to the planner's.
+const (
+	reasonRenting          = "Renting"
+	reasonRented           = "Rented"
+	reasonProvisioning     = "Provisioning"
+	reasonEnvSecretMissing = "EnvSecretMissing"
+	reasonSearchRefused    = "SearchRefused"
+	reasonAccountNotFound  = "AccountNotFound"
+)
+
+// setCondition sets one condition; the transition time changes with the status only.
+func setCondition(conditions *[]metav1.Condition, conditionType string, status metav1.ConditionStatus, reason, message string, now metav1.Time) {
+	meta.SetStatusCondition(conditions, metav1.Condition{
+		Type: conditionType, Status: status, Reason: reason, Message: bounded(message, maxConditionMessage), LastTransitionTime: now,
+	})
+}
+
+// maxConditionMessage is far below the API's limit: messages are for people.
+const maxConditionMessage = 2048
+
+// setPendingConditions says of an instance without a rental why it has none.
+func setPendingConditions(instance *warmpool.WarmInstance, rented metav1.ConditionStatus, reason, message string, now metav1.Time) {
+	setCondition(&instance.Status.Conditions, warmpool.ConditionRented, rented, reason, message, now)
+	setCondition(&instance.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, reason, message, now)
+}
+
+func isConditionFalse(conditions []metav1.Condition, conditionType string) bool {
+	return meta.IsStatusConditionFalse(conditions, conditionType)
+}
+
+// admissionStatus converts an admission for a status.
+func admissionStatus(admission *planner.Admission, now metav1.Time) *warmpool.Admission {
+	status := &warmpool.Admission{
+		Time: now, Decision: warmpool.AdmissionDecision(admission.Decision),
+		Reason: admission.Reason, Message: bounded(admission.Message, maxAdmissionMessage),
+		OffersSeen: int32(admission.OffersSeen), //nolint:gosec // at most 64
+	}
+	if admission.NeededUSDPerHour > 0 {
+		status.NeededUSDPerHour = signedUSD(admission.NeededUSDPerHour)
+		status.HeadroomUSDPerHour = signedUSD(admission.HeadroomUSDPerHour)
+	}
+	if admission.CheapestUSDPerHour > 0 {
+		status.CheapestOfferUSDPerHour = signedUSD(admission.CheapestUSDPerHour)
+	}
+	for _, rejected := range admission.RejectedBy {
+		status.RejectedBy = append(status.RejectedBy, warmpool.RejectedOffers{
+			Reason: string(rejected.Filter), Count: int32(rejected.Count), //nolint:gosec // at most 64
+		})
+	}
+	return status
+}
+
+// maxAdmissionMessage is the API's limit.
+const maxAdmissionMessage = 1024
+
+// sameAdmission is true when nothing but the time differs.
+func sameAdmission(a, b *warmpool.Admission) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Decision == b.Decision && a.Reason == b.Reason && a.Message == b.Message
+}

@@ -1,0 +1,141 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+)
+
+// Recorder counts what moves money; internal/metrics implements it.
+type Recorder interface {
+	RentOutcome(outcome string)
+	Admission(decision, reason string)
+	RentToReady(took time.Duration)
+	Ended(reason string)
+}
+
+// VastAccountReconciler is the only writer to Vast.ai. It runs as three
+// controllers over the same objects, each serial per account: the sweep reads
+// the account and writes down what it saw, the renter rents one instance at a
+// time, and the terminator ends rentals. They are separate because their calls
+// have separate rate limits: an emergency stop must not wait for a list.
+type VastAccountReconciler struct {
+	// Client reads through the cache and writes.
+	Client client.Client
+	// APIReader reads from the API server. Everything that spends reads there.
+	APIReader client.Reader
+	// Connect makes the provider for a key.
+	Connect Connect
+	// Lease guards the acts of a process that may have lost its leadership.
+	Lease Lease
+	// Events tells people about transitions.
+	Events events.EventRecorder
+	// Metrics counts what moves money.
+	Metrics Recorder
+	// Clock is the only clock.
+	Clock clock.WithTicker
+	// InstallationID is the second part of every label.
+	InstallationID string
+	// Concurrency is how many accounts are served at the same time.
+	Concurrency int
+
+	sessions accountSessions
+}
+
+// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get,resourceNames=kube-system
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// SetupWithManager registers the three controllers.
+func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	for name, loop := range map[string]reconcile.Func{
+		"vastaccount-sweep":     r.reconcileSweep,
+		"vastaccount-rent":      r.reconcileRent,
+		"vastaccount-terminate": r.reconcileTerminate,
+	} {
+		controlled := ctrl.NewControllerManagedBy(mgr).Named(name).
+			WithOptions(controllerOptions(r.Concurrency, r.Clock))
+		if name == "vastaccount-sweep" {
+			// The sweep follows the clock, not the objects that it writes.
+			controlled = controlled.For(&warmpool.VastAccount{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+		} else {
+			controlled = controlled.For(&warmpool.VastAccount{}).
+				Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(accountOfInstance))
+		}
+		if name == "vastaccount-rent" {
+			controlled = controlled.Watches(&warmpool.WarmPool{}, handler.EnqueueRequestsFromMapFunc(accountOfPool))
+		}
+		if err := controlled.Complete(loop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accountOfInstance finds the account that pays for an instance.
+func accountOfInstance(_ context.Context, object client.Object) []reconcile.Request {
+	instance, ok := object.(*warmpool.WarmInstance)
+	if !ok {
+		return nil
+	}
+	return requestFor(instance.Namespace, instance.Spec.AccountRef.Name)
+}
+
+// accountOfPool finds the account that pays for a pool.
+func accountOfPool(_ context.Context, object client.Object) []reconcile.Request {
+	pool, ok := object.(*warmpool.WarmPool)
+	if !ok {
+		return nil
+	}
+	return requestFor(pool.Namespace, pool.Spec.AccountRef.Name)
+}
+
+func requestFor(namespace, name string) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
+}
+
+// liveInstances reads the WarmInstances of an account from the API server,
+// never from the cache: what is not seen here would not be reserved (I1).
+func (r *VastAccountReconciler) liveInstances(ctx context.Context, account types.NamespacedName) ([]warmpool.WarmInstance, error) {
+	var list warmpool.WarmInstanceList
+	if err := r.APIReader.List(ctx, &list, client.InNamespace(account.Namespace)); err != nil {
+		return nil, err
+	}
+	// Not by label: a label can be edited, and what it hides would bill unseen.
+	kept := list.Items[:0]
+	for k := range list.Items {
+		if list.Items[k].Spec.AccountRef.Name == account.Name {
+			kept = append(kept, list.Items[k])
+		}
+	}
+	return kept, nil
+}
+
+// event tells people about a transition of an object.
+func (r *VastAccountReconciler) event(object client.Object, warning bool, reason, action, message string) {
+	kind := corev1.EventTypeNormal
+	if warning {
+		kind = corev1.EventTypeWarning
+	}
+	r.Events.Eventf(object, nil, kind, reason, action, "%s", message)
+}

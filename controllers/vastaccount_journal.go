@@ -1,0 +1,262 @@
+package controllers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+const (
+	// maxMessage bounds what of a provider's text is kept in a status.
+	maxMessage = 500
+	// recordTimeout is how long the outcome of a rent is tried to be written
+	// after a stop signal. What is not written is found again by its label.
+	recordTimeout = 20 * time.Second
+	// recordPeriod is the pause between two tries.
+	recordPeriod = 250 * time.Millisecond
+)
+
+// secretNameFor names the Secret with an instance's own password.
+func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Name + "-auth" }
+
+// prepareRent does everything that must be there before the rent: the
+// instance's own password, and the environment with the values of Secrets.
+func (r *VastAccountReconciler) prepareRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
+	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
+		return fleet.RentRequest{}, fmt.Errorf("the WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", instance.Name, warmpool.FinalizerTerminate)
+	}
+	secrets := map[string]*corev1.Secret{}
+	for _, name := range secretNames(&instance.Spec.Template) {
+		var secret corev1.Secret
+		err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: name}, &secret)
+		if err == nil {
+			secrets[name] = &secret
+		} else if !apierrors.IsNotFound(err) {
+			return fleet.RentRequest{}, err
+		}
+	}
+	password, err := r.ensurePassword(ctx, instance)
+	if err != nil {
+		return fleet.RentRequest{}, err
+	}
+	request, err := renderRent(instance.Spec.Template, secrets, password)
+	if err != nil {
+		return fleet.RentRequest{}, err
+	}
+	planned := plannerInstance(instance)
+	request.OfferID = admission.Offer.ID
+	request.Label = fleet.Label{
+		Installation: r.InstallationID, InstanceUID: string(instance.UID), Attempt: planned.NextAttemptNumber(),
+	}.String()
+	return request, nil
+}
+
+// ignoreMissingKey keeps errors of the cluster; what a person has to mend is in
+// the status instead.
+func ignoreMissingKey(err error) error {
+	if errors.Is(err, errSecretKeyMissing) {
+		return nil
+	}
+	return err
+}
+
+// ensurePassword makes the instance's Secret, or reads the one it has.
+func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *warmpool.WarmInstance) (string, error) {
+	key := types.NamespacedName{Namespace: instance.Namespace, Name: secretNameFor(instance)}
+	var secret corev1.Secret
+	err := r.APIReader.Get(ctx, key, &secret)
+	if err == nil {
+		if password := string(secret.Data[warmpool.SecretKeyWebPassword]); password != "" && metav1.IsControlledBy(&secret, instance) {
+			return password, nil
+		}
+		return "", fmt.Errorf("the Secret %s is in the way: it is not the one of WarmInstance %s; delete it", key.Name, instance.Name)
+	}
+	if !apierrors.IsNotFound(err) {
+		return "", err
+	}
+	password := rand.Text() + rand.Text()
+	secret = corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: key.Name,
+			Labels:          map[string]string{warmpool.LabelPool: instance.Spec.PoolRef.Name},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(instance, warmpool.GroupVersion.WithKind("WarmInstance"))},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{warmpool.SecretKeyWebPassword: []byte(password)},
+	}
+	return password, r.Client.Create(ctx, &secret)
+}
+
+// journalAttempt writes the intent before the call. Losing the write to
+// somebody else means losing the right to rent.
+func (r *VastAccountReconciler) journalAttempt(ctx context.Context, instance *warmpool.WarmInstance, admission *planner.Admission, request *fleet.RentRequest) (warmpool.RentAttempt, error) {
+	label, _ := fleet.ParseLabel(request.Label)
+	now := metav1.Time{Time: r.Clock.Now()}
+	attempt := warmpool.RentAttempt{
+		Number: label.Attempt, OfferID: admission.Offer.ID, MachineID: admission.Offer.MachineID,
+		QuotedUSDPerHour: warmpool.USD(admission.Offer.PriceUSDPerHour.String()),
+		StartedTime:      now, Outcome: warmpool.AttemptPending,
+	}
+	instance.Status.Attempts = append(forgetRejected(instance.Status.Attempts), attempt)
+	instance.Status.CredentialsSecretRef = &warmpool.LocalReference{Name: secretNameFor(instance)}
+	instance.Status.LastAdmission = admissionStatus(admission, now)
+	setPendingConditions(instance, metav1.ConditionUnknown, reasonRenting,
+		fmt.Sprintf("Renting offer %d at $%s/h.", admission.Offer.ID, admission.Offer.PriceUSDPerHour), now)
+	return attempt, r.Client.Status().Update(ctx, instance)
+}
+
+// forgetRejected makes room in a full journal by dropping the oldest attempt
+// that certainly rented nothing. Its label is never used again.
+func forgetRejected(attempts []warmpool.RentAttempt) []warmpool.RentAttempt {
+	if len(attempts) < planner.MaxAttempts {
+		return attempts
+	}
+	at := slices.IndexFunc(attempts, func(a warmpool.RentAttempt) bool {
+		return a.Outcome == warmpool.AttemptRejected && (a.RentalID == 0 || a.RentalGone)
+	})
+	if at < 0 {
+		return attempts
+	}
+	return slices.Delete(slices.Clone(attempts), at, at+1)
+}
+
+// rentOutcome is what became of a call.
+type rentOutcome struct {
+	outcome    warmpool.AttemptOutcome
+	rentalID   int64
+	httpStatus int
+	reason     string
+	message    string
+	gpuName    string
+	gpus       int
+}
+
+// outcomeOf sorts the answer of a rent: a rental, a definite refusal, or
+// nobody knows.
+func outcomeOf(id int64, err error) rentOutcome {
+	if err == nil {
+		return rentOutcome{outcome: warmpool.AttemptSucceeded, rentalID: id, reason: planner.ReasonAdmitted}
+	}
+	outcome := rentOutcome{outcome: warmpool.AttemptUnknown, reason: string(fleet.KindUnavailable), message: bounded(err.Error(), maxMessage)}
+	if provider, ok := errors.AsType[*fleet.ProviderError](err); ok {
+		outcome.reason, outcome.httpStatus, outcome.rentalID = string(provider.Kind), provider.Status, provider.RentalID
+		if provider.Definite || provider.RentalID != 0 {
+			// A rental named in a refusal exists: it is known, and it will be ended.
+			outcome.outcome = warmpool.AttemptRejected
+		}
+	}
+	return outcome
+}
+
+// notSent is the outcome of an attempt that was journaled and never sent.
+func notSent(deferral *planner.Deferral, err error) rentOutcome {
+	outcome := rentOutcome{outcome: warmpool.AttemptRejected, reason: string(fleet.KindNotSent)}
+	if deferral != nil {
+		outcome.reason, outcome.message = deferral.Reason, bounded("Not sent: "+deferral.Message, maxMessage)
+	} else if err != nil {
+		outcome.message = bounded("Not sent, because the last look before the rent failed: "+err.Error(), maxMessage)
+	}
+	return outcome
+}
+
+// recordOutcome writes what became of the call. It outlives a cancelled
+// context: the answer must not be lost because the process is asked to stop.
+func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *warmpool.WarmInstance, number int32, outcome *rentOutcome) error {
+	r.Metrics.RentOutcome(string(outcome.outcome))
+	logger := log.FromContext(ctx)
+	logger.Info("Rent answered", "instance", instance.Name, "attempt", number, "outcome", outcome.outcome,
+		"rental", outcome.rentalID, "reason", outcome.reason)
+	writeCtx := context.WithoutCancel(ctx)
+	var recorded warmpool.WarmInstance
+	err := wait.PollUntilContextTimeout(writeCtx, recordPeriod, recordTimeout, true, func(ctx context.Context) (bool, error) {
+		if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), &recorded); err != nil {
+			return apierrors.IsNotFound(err), nil
+		}
+		if recorded.UID != instance.UID {
+			return true, nil
+		}
+		now := metav1.Time{Time: r.Clock.Now()}
+		if !applyOutcome(&recorded, number, outcome, now, r.InstallationID) {
+			return true, nil
+		}
+		return r.Client.Status().Update(ctx, &recorded) == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording the outcome of attempt %d of %s: %w", number, instance.Name, err)
+	}
+	if outcome.outcome == warmpool.AttemptSucceeded {
+		r.event(&recorded, false, "Rented", "Rent", fmt.Sprintf("Rented instance %d (%s) at $%s/h.",
+			outcome.rentalID, outcome.gpuName, quoteOf(&recorded, number)))
+	} else {
+		r.event(&recorded, true, "Rent"+string(outcome.outcome), "Rent", outcome.message)
+	}
+	return nil
+}
+
+// applyOutcome changes the status for an outcome. It returns false when the
+// attempt is settled already: a sweep was faster.
+func applyOutcome(instance *warmpool.WarmInstance, number int32, outcome *rentOutcome, now metav1.Time, installation string) bool {
+	at := slices.IndexFunc(instance.Status.Attempts, func(a warmpool.RentAttempt) bool { return a.Number == number })
+	if at < 0 || instance.Status.Attempts[at].Outcome != warmpool.AttemptPending {
+		return false
+	}
+	attempt := &instance.Status.Attempts[at]
+	attempt.Outcome, attempt.FinishedTime, attempt.RentalID = outcome.outcome, &now, outcome.rentalID
+	attempt.HTTPStatus, attempt.Reason, attempt.Message = int32(outcome.httpStatus), outcome.reason, outcome.message //nolint:gosec // an HTTP status has three digits
+	switch outcome.outcome {
+	case warmpool.AttemptSucceeded:
+		instance.Status.Rental = &warmpool.Rental{
+			ID: outcome.rentalID, MachineID: attempt.MachineID, RecordedTime: &now,
+			GPUName: outcome.gpuName, GPUs: int32(outcome.gpus), //nolint:gosec // at most 16
+			Label: fleet.Label{Installation: installation, InstanceUID: string(instance.UID), Attempt: number}.String(),
+		}
+		instance.Status.Price.QuotedUSDPerHour = warmpool.SignedUSD(attempt.QuotedUSDPerHour)
+		setCondition(&instance.Status.Conditions, warmpool.ConditionRented, metav1.ConditionTrue, reasonRented,
+			fmt.Sprintf("Rental %d at $%s/h.", outcome.rentalID, attempt.QuotedUSDPerHour), now)
+		setCondition(&instance.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, reasonProvisioning,
+			"Rented; Vast.ai is preparing the container.", now)
+	case warmpool.AttemptUnknown:
+		setPendingConditions(instance, metav1.ConditionUnknown, planner.ReasonRentOutcomeUnknown,
+			"It is not known whether the rent succeeded: "+outcome.message+" Its price stays reserved and nothing is rented in its place until the list of instances tells.", now)
+	case warmpool.AttemptPending, warmpool.AttemptRejected, warmpool.AttemptAbandoned:
+		setPendingConditions(instance, metav1.ConditionFalse, outcome.reason, "Not rented: "+outcome.message, now)
+	}
+	return true
+}
+
+// quoteOf finds the quote of an attempt, for people.
+func quoteOf(instance *warmpool.WarmInstance, number int32) warmpool.USD {
+	for _, attempt := range instance.Status.Attempts {
+		if attempt.Number == number {
+			return attempt.QuotedUSDPerHour
+		}
+	}
+	return ""
+}
+
+// bounded cuts a text for a status field, at a rune.
+func bounded(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-3], "") + "..."
+}
+
+func trimmed(value []byte) string { return strings.TrimSpace(string(value)) }

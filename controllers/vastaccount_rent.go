@@ -1,0 +1,237 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+// rentInput is everything that one rent is decided on, read from the API
+// server a moment ago.
+type rentInput struct {
+	account   *warmpool.VastAccount
+	session   *accountSession
+	link      connection
+	pools     map[string]*warmpool.WarmPool
+	instances map[string]*warmpool.WarmInstance
+	state     planner.AdmissionState
+	pending   planner.PendingPlan
+}
+
+// reconcileRent rents at most one instance: gather, plan, journal, execute,
+// report. It comes again at once when it has rented.
+func (r *VastAccountReconciler) reconcileRent(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	in, err := r.gatherRent(ctx, req.NamespacedName)
+	if err != nil || in == nil {
+		return ctrl.Result{}, err
+	}
+	choice := r.chooseRent(ctx, in)
+	if choice.admission != nil && choice.admission.Decision == planner.DecisionAdmitted {
+		if err := r.rentOne(ctx, in, &choice); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if err := r.reportPending(ctx, in, &choice); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: choice.comeBack(r.Clock.Now())}, nil
+}
+
+// gatherRent reads everything live. It returns nil when nothing waits.
+func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.NamespacedName) (*rentInput, error) {
+	var account warmpool.VastAccount
+	if err := r.APIReader.Get(ctx, key, &account); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	session := r.sessions.of(key)
+	live, err := r.liveInstances(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var pools warmpool.WarmPoolList
+	if err := r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
+		return nil, err
+	}
+	in := &rentInput{
+		account: &account, session: session, link: session.connection(),
+		pools: map[string]*warmpool.WarmPool{}, instances: map[string]*warmpool.WarmInstance{},
+	}
+	now := r.Clock.Now()
+	var admissionPools []planner.AdmissionPool
+	for k := range pools.Items {
+		pool := &pools.Items[k]
+		if pool.Spec.AccountRef.Name == key.Name {
+			in.pools[poolKey(pool.Namespace, pool.Name)] = pool
+			admissionPools = append(admissionPools, admissionPool(pool))
+		}
+	}
+	for k := range live {
+		in.instances[string(live[k].UID)] = &live[k]
+	}
+	in.state = planner.AdmissionState{
+		Instances: plannerInstances(live, session.isInFlight),
+		Listing:   session.lastListing(), Account: session.spendState(&account, r.Lease.IsFresh()),
+		Blocked: plannerBlocked(account.Status.BlockedMachines), Now: now,
+	}
+	in.pending = planner.RankPending(admissionPools, in.state.Instances, now)
+	if len(in.pending.Candidates) == 0 && len(in.pending.Deferrals) == 0 {
+		return nil, nil //nolint:nilnil // nothing waits, which is no error
+	}
+	return in, nil
+}
+
+// rentChoice is the plan of one pass: what to rent, and why the others wait.
+type rentChoice struct {
+	candidate *planner.Candidate
+	admission *planner.Admission
+	// deferred holds the answer for each pending instance that is not rented.
+	deferred map[string]planner.Admission
+	rented   bool
+}
+
+// comeBack says when time alone would change the answer. Zero means that the
+// next sweep, or a change of an object, comes first.
+func (c *rentChoice) comeBack(now time.Time) time.Duration {
+	if c.rented {
+		return time.Millisecond
+	}
+	var earliest time.Time
+	for _, admission := range c.deferred {
+		if until := admission.Until; !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
+			earliest = until
+		}
+	}
+	if earliest.IsZero() {
+		return 0
+	}
+	return max(earliest.Sub(now), time.Second)
+}
+
+// chooseRent asks for offers for the candidates in their order and takes the
+// first that is admitted. One pass makes at most one new search, so that a pool
+// that finds nothing does not hold up the others.
+func (r *VastAccountReconciler) chooseRent(ctx context.Context, in *rentInput) rentChoice {
+	choice := rentChoice{deferred: map[string]planner.Admission{}}
+	for _, pending := range in.pending.Deferrals {
+		choice.deferred[pending.UID] = planner.Admission{
+			UID: pending.UID, Decision: planner.DecisionDeferred,
+			Reason: pending.Deferral.Reason, Message: pending.Deferral.Message, Until: pending.Deferral.Until,
+		}
+	}
+	gate := planner.SpendGate(&in.state.Account, in.state.Now)
+	byPool := map[string]planner.Admission{}
+	mayChoose := true
+	for k := range in.pending.Candidates {
+		candidate := &in.pending.Candidates[k]
+		admission, known := byPool[candidate.Pool.Key]
+		switch {
+		case gate != nil:
+			admission = planner.Admission{Decision: planner.DecisionDeferred, Reason: gate.Reason, Message: gate.Message, Until: gate.Until}
+		case !known:
+			admission = r.admit(ctx, in, candidate)
+			byPool[candidate.Pool.Key] = admission
+		}
+		if admission.Decision == planner.DecisionAdmitted {
+			if mayChoose {
+				choice.candidate, choice.admission = candidate, &admission
+				mayChoose = false
+			}
+			continue
+		}
+		admission.UID = candidate.Instance.UID
+		choice.deferred[admission.UID] = admission
+	}
+	return choice
+}
+
+// admit finds offers for a candidate and decides.
+func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) planner.Admission {
+	answer := r.offersFor(ctx, in, candidate.Pool.Query)
+	if answer.err != nil {
+		return planner.Admission{Decision: planner.DecisionDeferred, Reason: searchReason(answer.err), Message: "The offers could not be searched; it is tried again. " + answer.err.Error()}
+	}
+	return planner.Admit(candidate, answer.offers, &in.state)
+}
+
+// rentOne journals the attempt, looks once more, sends the rent and records
+// what came of it. From the journal on, every way out leaves a recorded outcome.
+func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, choice *rentChoice) error {
+	instance := in.instances[choice.candidate.Instance.UID]
+	request, err := r.prepareRent(ctx, in, instance, choice.admission)
+	if err != nil {
+		deferral := *choice.admission
+		deferral.Decision, deferral.Reason, deferral.Message = planner.DecisionDeferred, reasonEnvSecretMissing, err.Error()
+		choice.deferred[string(instance.UID)] = deferral
+		return ignoreMissingKey(err)
+	}
+	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
+	defer done()
+	attempt, err := r.journalAttempt(ctx, instance, choice.admission, &request)
+	if apierrors.IsConflict(err) {
+		// Somebody else wrote first: the right to rent is lost, nothing was spent.
+		log.FromContext(ctx).V(1).Info("Lost the right to rent", "instance", instance.Name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	choice.rented = true
+	outcome := r.executeRent(ctx, in, instance, attempt, &request)
+	in.session.dropOffers(attempt.MachineID)
+	return r.recordOutcome(ctx, instance, attempt.Number, &outcome)
+}
+
+// executeRent looks once more and sends the rent, once.
+func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt warmpool.RentAttempt, request *fleet.RentRequest) rentOutcome {
+	if deferral, err := r.recheck(ctx, in, instance, &attempt); err != nil || deferral != nil {
+		return notSent(deferral, err)
+	}
+	log.FromContext(ctx).Info("Renting", "instance", instance.Name, "offer", attempt.OfferID,
+		"machine", attempt.MachineID, "usdPerHour", attempt.QuotedUSDPerHour, "attempt", attempt.Number)
+	// The call outlives a stop signal: an answer that nobody hears is a rental
+	// that has to be found again by its label.
+	id, err := in.link.provider.Rent(context.WithoutCancel(ctx), *request)
+	outcome := outcomeOf(id, err)
+	outcome.gpuName, outcome.gpus = "", 0
+	if offer := in.offer(attempt.OfferID); offer != nil {
+		outcome.gpuName, outcome.gpus = offer.GPUName, offer.GPUs
+	}
+	return outcome
+}
+
+// recheck is the last look before the call: everything is read again, after
+// the journal is durable.
+func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt) (*planner.Deferral, error) {
+	live, err := r.liveInstances(ctx, client.ObjectKeyFromObject(in.account))
+	if err != nil {
+		return nil, err
+	}
+	var pool warmpool.WarmPool
+	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
+		return nil, err
+	}
+	state := in.session.spendState(in.account, r.Lease.IsFresh())
+	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
+		return gate, nil
+	}
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() {
+		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not rent any more."}, nil
+	}
+	return planner.Recheck(&planner.RecheckInput{
+		UID: string(instance.UID), AttemptNumber: attempt.Number,
+		PoolKey:                  poolKey(instance.Namespace, instance.Spec.PoolRef.Name),
+		PoolCeilingUSDPerHour:    usdOf(string(pool.Spec.Cost.CeilingUSDPerHour)),
+		AccountCeilingUSDPerHour: usdOf(string(in.account.Spec.CeilingUSDPerHour)),
+		Instances:                plannerInstances(live, notInFlight), Listing: in.session.lastListing(),
+		PriceUSDPerHour: usdOf(string(attempt.QuotedUSDPerHour)),
+	}), nil
+}

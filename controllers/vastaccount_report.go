@@ -1,0 +1,228 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+// Bounds of the lists in an account's status.
+const (
+	maxLeaksShown = 50
+	reasonAsIs    = "AsExpected"
+)
+
+// reportAccount writes the account's status, once, and sends events for what
+// changed.
+func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInput, plan *sweepPlan) error {
+	account := in.account
+	if err := r.ensureAccountFinalizer(ctx, in); err != nil || (!account.DeletionTimestamp.IsZero() && len(in.instances) == 0) {
+		return err
+	}
+	before := account.DeepCopy()
+	now := metav1.Time{Time: r.Clock.Now()}
+	status := &account.Status
+	status.ObservedGeneration, status.InstallationID = account.Generation, r.InstallationID
+	if status.UserID == 0 && in.link.verified {
+		status.UserID = in.link.user.ID
+	}
+	if in.link.verified {
+		status.BalanceUSD = signedUSD(in.link.user.BalanceUSD)
+	}
+	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
+	reportSweep(status, in, plan, now)
+	status.BlockedMachines = blockedStatus(plan.blocked)
+	r.setAccountConditions(in, plan, now)
+	if err := r.Client.Status().Update(ctx, account); err != nil {
+		return err
+	}
+	r.accountEvents(before, account)
+	return nil
+}
+
+// ensureAccountFinalizer holds the account while instances need its
+// credentials, and lets it go when the last one is gone.
+func (r *VastAccountReconciler) ensureAccountFinalizer(ctx context.Context, in *sweepInput) error {
+	account := in.account
+	switch held := controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount); {
+	case account.DeletionTimestamp.IsZero() && !held:
+		controllerutil.AddFinalizer(account, warmpool.FinalizerAccount)
+	case !account.DeletionTimestamp.IsZero() && held && len(in.instances) == 0:
+		controllerutil.RemoveFinalizer(account, warmpool.FinalizerAccount)
+	default:
+		return nil
+	}
+	return r.Client.Update(ctx, account)
+}
+
+func reportSweep(status *warmpool.VastAccountStatus, in *sweepInput, plan *sweepPlan, now metav1.Time) {
+	sweep := &warmpool.SweepStatus{
+		Time: now, Total: int32(plan.sweep.Listing.LastTotal), Pages: int32(plan.sweep.Listing.Pages), //nolint:gosec // small counts
+		Trusted: plan.verdict.Trusted,
+	}
+	if status.LastSweep != nil {
+		sweep.LastTrustedTime = status.LastSweep.LastTrustedTime
+	}
+	if plan.verdict.Trusted {
+		sweep.LastTrustedTime = &now
+		foreign := int32(plan.leaks.Foreign) //nolint:gosec // a small count
+		status.Instances = warmpool.AccountInstances{Ours: sweep.Total - foreign, Foreign: foreign}
+		var observed fleet.USDMicros
+		for k := range plan.sweep.Listing.Rentals {
+			observed += plan.sweep.Listing.Rentals[k].PriceUSDPerHour
+		}
+		status.ObservedUSDPerHour = signedUSD(observed)
+		status.SuspectedLeaks = leaksStatus(plan.leaks.Leaks, status.SuspectedLeaks, now)
+	}
+	status.LastSweep = sweep
+}
+
+func leaksStatus(leaks []planner.Leak, before []warmpool.SuspectedLeak, now metav1.Time) []warmpool.SuspectedLeak {
+	firstSeen := map[int64]metav1.Time{}
+	for _, leak := range before {
+		firstSeen[leak.RentalID] = leak.FirstSeenTime
+	}
+	var shown []warmpool.SuspectedLeak
+	for _, leak := range leaks[:min(len(leaks), maxLeaksShown)] {
+		since, known := firstSeen[leak.RentalID]
+		if !known {
+			since = now
+		}
+		shown = append(shown, warmpool.SuspectedLeak{
+			RentalID: leak.RentalID, Label: bounded(leak.Label, maxLabel), USDPerHour: signedUSD(leak.USDPerHour),
+			StartTime: wholeSecond(leak.StartedAt), FirstSeenTime: since,
+		})
+	}
+	return shown
+}
+
+func blockedStatus(blocked []planner.BlockedMachine) []warmpool.BlockedMachine {
+	var shown []warmpool.BlockedMachine
+	for _, machine := range blocked {
+		shown = append(shown, warmpool.BlockedMachine{
+			MachineID: machine.MachineID, Reason: machine.Reason, Failures: machine.Strikes,
+			Until: metav1.Time{Time: machine.Until}, LastFailureTime: metav1.Time{Time: machine.LastFailureAt},
+		})
+	}
+	return shown
+}
+
+// condition is one answer of the account.
+type condition struct {
+	kind            string
+	ok              bool
+	reason, message string
+}
+
+// setAccountConditions sets all conditions of the account.
+func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweepPlan, now metav1.Time) {
+	account := in.account
+	state := in.session.spendState(account, r.Lease.IsFresh())
+	answers := []condition{
+		{warmpool.ConditionCredentialsValid, in.link.verified, in.link.reason, in.link.message},
+		identityCondition(in, account),
+		{warmpool.ConditionListTrusted, plan.verdict.Trusted, plan.verdict.Reason, plan.verdict.Message},
+		ceilingCondition(account),
+		balanceCondition(account, &state),
+		leaksCondition(account),
+		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "Vast.ai answers as expected."},
+	}
+	if plan.verdict.Reason == planner.ReasonAPIDeprecated {
+		answers[len(answers)-1].reason, answers[len(answers)-1].message = plan.verdict.Reason, plan.verdict.Message
+	}
+	answers = append(answers, readyCondition(in, plan, &state, now.Time))
+	for _, answer := range answers {
+		status := metav1.ConditionFalse
+		if answer.ok {
+			status = metav1.ConditionTrue
+		}
+		setCondition(&account.Status.Conditions, answer.kind, status, answer.reason, answer.message, now)
+	}
+}
+
+func identityCondition(in *sweepInput, account *warmpool.VastAccount) condition {
+	answer := condition{kind: warmpool.ConditionIdentityStable, ok: in.link.isStable(account), reason: "SameUser"}
+	answer.message = fmt.Sprintf("The key belongs to user %d, as always.", in.link.user.ID)
+	switch {
+	case answer.ok:
+	case in.link.user.ID == 0:
+		answer.reason, answer.message = planner.ReasonIdentityUnverified, "Vast.ai has not said yet whose key it is."
+	default:
+		answer.reason = planner.ReasonAccountIdentityChanged
+		answer.message = fmt.Sprintf("The key belongs to user %d, but this account was user %d. Nothing is rented or ended: the rentals of user %d are out of reach and bill on. Put a key of that user back.",
+			in.link.user.ID, pinnedUser(account), pinnedUser(account))
+	}
+	return answer
+}
+
+func ceilingCondition(account *warmpool.VastAccount) condition {
+	committed, ceiling := usdOf(string(account.Status.CommittedUSDPerHour)), usdOf(string(account.Spec.CeilingUSDPerHour))
+	if committed <= ceiling {
+		return condition{warmpool.ConditionWithinCeiling, true, reasonAsIs, fmt.Sprintf("$%s/h of $%s/h are committed.", committed, ceiling)}
+	}
+	return condition{warmpool.ConditionWithinCeiling, false, planner.ReasonAccountCeilingReached, fmt.Sprintf(
+		"$%s/h are committed, $%s/h more than the ceiling $%s/h: it was lowered, a price rose, or something else was rented in the account. Nothing more is rented. Raise spec.ceilingUSDPerHour, or end something.",
+		committed, committed-ceiling, ceiling)}
+}
+
+func balanceCondition(account *warmpool.VastAccount, state *planner.AccountState) condition {
+	if !state.BalanceKnown {
+		return condition{warmpool.ConditionBalanceSufficient, false, planner.ReasonBalanceUnknown, "The credit is not known yet."}
+	}
+	committed := usdOf(string(account.Status.CommittedUSDPerHour))
+	needed := committed.ForSeconds(state.RunwaySeconds) + state.MinBalanceUSD
+	runway := time.Duration(state.RunwaySeconds) * time.Second
+	if state.BalanceUSD >= needed {
+		return condition{warmpool.ConditionBalanceSufficient, true, reasonAsIs, fmt.Sprintf("The credit of $%s lasts for more than %s of $%s/h.", state.BalanceUSD.Cents(), runway, committed)}
+	}
+	return condition{warmpool.ConditionBalanceSufficient, false, planner.ReasonBalanceLow, fmt.Sprintf(
+		"The credit is $%s; %s of $%s/h and spec.minBalanceUSD need $%s. Nothing more is rented, and at $0 Vast.ai stops everything. Add credit at Vast.ai.",
+		state.BalanceUSD.Cents(), runway, committed, needed.Cents())}
+}
+
+func leaksCondition(account *warmpool.VastAccount) condition {
+	leaks := account.Status.SuspectedLeaks
+	if len(leaks) == 0 {
+		return condition{warmpool.ConditionNoLeaks, true, reasonAsIs, "Every rental with our label is recorded by a WarmInstance."}
+	}
+	return condition{warmpool.ConditionNoLeaks, false, planner.ReasonSuspectedLeak, fmt.Sprintf(
+		"%d rentals carry our label and no WarmInstance records them; the dearest is %d at $%s/h. They bill. See status.suspectedLeaks; destroy them at Vast.ai, or set spec.leakPolicy.action to Terminate.",
+		len(leaks), leaks[0].RentalID, leaks[0].USDPerHour)}
+}
+
+// readyCondition says whether the account can rent, and if not, the first reason why.
+func readyCondition(in *sweepInput, plan *sweepPlan, state *planner.AccountState, now time.Time) condition {
+	deferral := planner.SpendGate(state, now)
+	switch {
+	case deferral == nil:
+		return condition{warmpool.ConditionReady, true, "Ready", "Instances can be rented."}
+	case deferral.Reason == planner.ReasonCredentialsInvalid:
+		return condition{warmpool.ConditionReady, false, in.link.reason, in.link.message}
+	case deferral.Reason == planner.ReasonProviderUntrusted, deferral.Reason == planner.ReasonAwaitingFirstSweep:
+		return condition{warmpool.ConditionReady, false, plan.verdict.Reason, plan.verdict.Message}
+	default:
+		return condition{warmpool.ConditionReady, false, deferral.Reason, deferral.Message}
+	}
+}
+
+// accountEvents tells people when a condition turned.
+func (r *VastAccountReconciler) accountEvents(before, after *warmpool.VastAccount) {
+	for _, now := range after.Status.Conditions {
+		was := meta.FindStatusCondition(before.Status.Conditions, now.Type)
+		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
+			continue
+		}
+		if was == nil && now.Status == metav1.ConditionTrue && now.Type != warmpool.ConditionReady {
+			continue
+		}
+		r.event(after, now.Status != metav1.ConditionTrue, now.Reason, now.Type, now.Message)
+	}
+}

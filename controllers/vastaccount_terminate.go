@@ -1,0 +1,322 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+// terminateInput is what the ends of rentals are decided on. The objects come
+// from the cache: whatever is written is refused when they are stale.
+type terminateInput struct {
+	account   *warmpool.VastAccount
+	session   *accountSession
+	link      connection
+	instances map[string]*warmpool.WarmInstance
+	planned   []planner.Instance
+}
+
+// reconcileTerminate ends rentals, one request per pass and the costliest
+// first, confirms what is gone, and lets go of the objects.
+func (r *VastAccountReconciler) reconcileTerminate(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	in, err := r.gatherTerminate(ctx, req.NamespacedName)
+	if err != nil || in == nil {
+		return ctrl.Result{}, err
+	}
+	plan := r.planTerminate(in)
+	if err := r.writeEnds(ctx, in, &plan); err != nil {
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	more, err := r.executeTerminate(ctx, in, &plan)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	switch now := r.Clock.Now(); {
+	case more:
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
+	case !plan.NextAt.IsZero():
+		return ctrl.Result{RequeueAfter: max(plan.NextAt.Sub(now), time.Second)}, nil
+	default:
+		return ctrl.Result{}, nil
+	}
+}
+
+func (r *VastAccountReconciler) gatherTerminate(ctx context.Context, key types.NamespacedName) (*terminateInput, error) {
+	var account warmpool.VastAccount
+	if err := r.Client.Get(ctx, key, &account); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	var list warmpool.WarmInstanceList
+	if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace)); err != nil {
+		return nil, err
+	}
+	in := &terminateInput{account: &account, session: r.sessions.of(key), instances: map[string]*warmpool.WarmInstance{}}
+	in.link = in.session.connection()
+	for k := range list.Items {
+		instance := &list.Items[k]
+		if instance.Spec.AccountRef.Name != key.Name {
+			continue
+		}
+		in.instances[string(instance.UID)] = instance
+		planned := plannerInstance(instance)
+		planned.InFlight = in.session.isInFlight(planned.UID)
+		in.planned = append(in.planned, planned)
+	}
+	return in, nil
+}
+
+// planTerminate decides, and keeps the evidence in the session.
+func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.TerminationPlan {
+	in.session.mu.Lock()
+	defer in.session.mu.Unlock()
+	input := &planner.TerminationInput{
+		Instances: in.planned, Extras: in.session.extras, Memory: in.session.ends,
+		Lookups: in.session.lookups, Now: r.Clock.Now(),
+	}
+	if in.session.latest != nil {
+		input.Sweep = *in.session.latest
+	}
+	if in.account.Spec.Mode == warmpool.AccountEmergencyStop && in.session.lastTrusted != nil {
+		input.Extras = planner.EmergencyStop(in.planned, &in.session.lastTrusted.Listing, r.InstallationID)
+	}
+	plan := planner.PlanTerminations(input)
+	in.session.ends = plan.Memory
+	maps.DeleteFunc(in.session.lookups, func(id int64, _ planner.Lookup) bool {
+		_, remembered := plan.Memory[id]
+		return !remembered
+	})
+	return plan
+}
+
+// writeEnds writes down what is settled: what was lost, what is gone, and lets
+// go of objects whose rental is gone (I6).
+func (r *VastAccountReconciler) writeEnds(ctx context.Context, in *terminateInput, plan *planner.TerminationPlan) error {
+	for k := range plan.GoneExtras {
+		if err := r.markGone(ctx, in.instances[plan.GoneExtras[k].UID], &plan.GoneExtras[k]); err != nil {
+			return err
+		}
+	}
+	for k := range plan.Lost {
+		if err := r.giveUpLost(ctx, in.instances[plan.Lost[k].UID], &plan.Lost[k]); err != nil {
+			return err
+		}
+	}
+	for k := range plan.Releases {
+		if err := r.release(ctx, in, &plan.Releases[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markGone records that a rental which only an attempt remembers is gone.
+func (r *VastAccountReconciler) markGone(ctx context.Context, instance *warmpool.WarmInstance, gone *planner.GoneRental) error {
+	updated := instance.DeepCopy()
+	for k := range updated.Status.Attempts {
+		if updated.Status.Attempts[k].RentalID == gone.RentalID {
+			updated.Status.Attempts[k].RentalGone = true
+		}
+	}
+	return client.IgnoreNotFound(r.Client.Status().Update(ctx, updated))
+}
+
+// giveUpLost gives up an instance whose rental ended without us. The machine
+// is not blamed: its host, the credit or a person may have ended it.
+func (r *VastAccountReconciler) giveUpLost(ctx context.Context, instance *warmpool.WarmInstance, lost *planner.GoneRental) error {
+	updated := instance.DeepCopy()
+	now := metav1.Time{Time: r.Clock.Now()}
+	if updated.Status.Failure == nil {
+		updated.Status.Failure = &warmpool.InstanceFailure{Reason: planner.ReasonInstanceLost, Message: bounded(lost.Message, maxAdmissionMessage), Time: now}
+		setCondition(&updated.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, planner.ReasonInstanceLost, lost.Message, now)
+		if err := r.Client.Status().Update(ctx, updated); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		r.Metrics.Ended(planner.ReasonInstanceLost)
+		r.event(updated, true, planner.ReasonInstanceLost, "Terminate", lost.Message)
+	}
+	return client.IgnoreNotFound(r.Client.Delete(ctx, updated, client.Preconditions{UID: &updated.UID}))
+}
+
+// release takes the finalizer off, after the instance's Secret: nothing relies
+// on the garbage collector.
+func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput, release *planner.Release) error {
+	instance := in.instances[release.UID]
+	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
+		return nil
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: instance.Namespace, Name: secretNameFor(instance)}}
+	if instance.Status.CredentialsSecretRef != nil {
+		if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+			return err
+		}
+	}
+	updated := instance.DeepCopy()
+	controllerutil.RemoveFinalizer(updated, warmpool.FinalizerTerminate)
+	log.FromContext(ctx).Info("Releasing", "instance", instance.Name, "rental", release.RentalID, "reason", release.Reason)
+	// With the resource version: an attempt that was journaled since the cache
+	// was read makes this write fail.
+	err := r.Client.Patch(ctx, updated, client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{}))
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if release.Reason != planner.ReasonNeverRented {
+		r.event(updated, release.Reason == planner.ReasonAbandoned, release.Reason, "Terminate", release.Message)
+	}
+	return nil
+}
+
+// executeTerminate sends the first destroy and asks the first lookup at the
+// same time; their rate limits are separate. It returns whether more is due.
+func (r *VastAccountReconciler) executeTerminate(ctx context.Context, in *terminateInput, plan *planner.TerminationPlan) (bool, error) {
+	if in.link.provider == nil || !in.link.verified || !in.link.isStable(in.account) || !r.Lease.IsFresh() {
+		// A key that is refused, or another account's, must end nothing.
+		return false, nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	if len(plan.Destroys) > 0 {
+		group.Go(func() error { return r.destroy(groupCtx, in, &plan.Destroys[0]) })
+	}
+	if len(plan.NeedLookup) > 0 {
+		group.Go(func() error { return r.lookup(groupCtx, in, plan.NeedLookup[0]) })
+	}
+	if err := group.Wait(); err != nil {
+		return false, err
+	}
+	return len(plan.Destroys) > 1 || len(plan.NeedLookup) > 0, nil
+}
+
+// lookup asks for one rental by its number.
+func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, id int64) error {
+	at := r.Clock.Now()
+	rental, err := in.link.provider.GetRental(ctx, id)
+	if err != nil {
+		log.FromContext(ctx).V(1).Info("Looking up failed", "rental", id, "error", err.Error())
+		return nil
+	}
+	in.session.mu.Lock()
+	defer in.session.mu.Unlock()
+	in.session.lookups[id] = planner.Lookup{At: at, Gone: rental == nil}
+	return nil
+}
+
+// destroy asks for the end of one rental and writes down that it did.
+func (r *VastAccountReconciler) destroy(ctx context.Context, in *terminateInput, destroy *planner.Destroy) error {
+	instance := in.instances[destroy.UID]
+	if instance != nil {
+		r.saveLog(ctx, in, instance)
+	}
+	log.FromContext(ctx).Info("Destroying", "rental", destroy.RentalID, "usdPerHour", destroy.USDPerHour.String(),
+		"reason", destroy.Reason, "request", destroy.Request)
+	err := in.link.provider.DestroyRental(ctx, destroy.RentalID)
+	in.session.mu.Lock()
+	in.session.ends = planner.RecordDestroy(in.session.ends, destroy.RentalID, r.Clock.Now())
+	in.session.mu.Unlock()
+	message := "Vast.ai accepted the request; waiting until the rental is confirmed gone."
+	if err != nil {
+		message = "The request failed and is repeated: " + err.Error()
+		log.FromContext(ctx).Info("Destroying failed", "rental", destroy.RentalID, "error", err.Error())
+	}
+	if instance == nil {
+		r.event(in.account, true, destroy.Reason, "Terminate", fmt.Sprintf("Destroying rental %d ($%s/h), which no WarmInstance records. %s", destroy.RentalID, destroy.USDPerHour, message))
+		return nil
+	}
+	return r.recordDestroy(ctx, instance, destroy, message)
+}
+
+// recordDestroy shows people how far the end has come. It is not needed for
+// correctness, so a conflict is left to the next request.
+func (r *VastAccountReconciler) recordDestroy(ctx context.Context, instance *warmpool.WarmInstance, destroy *planner.Destroy, message string) error {
+	updated := instance.DeepCopy()
+	now := metav1.Time{Time: r.Clock.Now()}
+	if updated.Status.Termination == nil {
+		updated.Status.Termination = &warmpool.InstanceTermination{RequestedTime: &now}
+	}
+	termination := updated.Status.Termination
+	termination.LastRequestTime, termination.Message = &now, bounded(message, maxMessage)
+	termination.Requests++
+	text := fmt.Sprintf("Rental %d ($%s/h) is being destroyed. %s", destroy.RentalID, destroy.USDPerHour, message)
+	setCondition(&updated.Status.Conditions, warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text, now)
+	setCondition(&updated.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text, now)
+	err := r.Client.Status().Update(ctx, updated)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err == nil && destroy.Request == 1 {
+		r.Metrics.Ended(endedReason(updated, destroy))
+		r.event(updated, false, "Destroying", "Terminate", text)
+	}
+	return err
+}
+
+// endedReason is why an instance ends: its failure, or that it was deleted.
+func endedReason(instance *warmpool.WarmInstance, destroy *planner.Destroy) string {
+	if instance.Status.Failure != nil {
+		return instance.Status.Failure.Reason
+	}
+	return destroy.Reason
+}
+
+const (
+	// logTimeout bounds the wait for the log of a failed instance: while it
+	// lasts, the instance bills.
+	logTimeout = 12 * time.Second
+	logLines   = 100
+	maxLogTail = 8000
+)
+
+// saveLog keeps the last lines of an instance that failed, once, before its
+// machine is gone. Without them the cause would be gone too.
+func (r *VastAccountReconciler) saveLog(ctx context.Context, in *terminateInput, instance *warmpool.WarmInstance) {
+	failure := instance.Status.Failure
+	if failure == nil || failure.LogTail != "" || instance.Status.Provider.RunningTime == nil || failure.Reason == planner.ReasonInstanceLost {
+		return
+	}
+	in.session.mu.Lock()
+	tried := in.session.logTried[string(instance.UID)]
+	in.session.logTried[string(instance.UID)] = true
+	in.session.mu.Unlock()
+	if tried || in.account.Spec.Mode == warmpool.AccountEmergencyStop {
+		return
+	}
+	logCtx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	text, err := in.link.provider.Logs(logCtx, instance.Status.Rental.ID, logLines)
+	if err != nil {
+		log.FromContext(ctx).V(1).Info("Reading the log failed", "instance", instance.Name, "error", err.Error())
+		return
+	}
+	failure.LogTail = lastPart(text, maxLogTail)
+	if err := r.Client.Status().Update(ctx, instance); err != nil {
+		log.FromContext(ctx).V(1).Info("Instance changed meanwhile", "instance", instance.Name)
+	}
+}
+
+// lastPart keeps the end of a text, from the start of a line.
+func lastPart(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	tail := text[len(text)-limit:]
+	if at := slices.Index([]byte(tail), '\n'); at >= 0 {
+		return tail[at+1:]
+	}
+	return tail
+}

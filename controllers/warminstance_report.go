@@ -1,0 +1,139 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+func isConditionTrue(conditions []metav1.Condition, conditionType string) bool {
+	return meta.IsStatusConditionTrue(conditions, conditionType)
+}
+
+// report writes the health half of the status when it changed, and gives the
+// instance up when it has failed and may be ended for it.
+func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, decision *planner.HealthDecision) error {
+	before, after := in.instance, in.instance.DeepCopy()
+	now := metav1.Time{Time: in.health.Now}
+	for kind, answer := range map[string]planner.HealthCondition{
+		warmpool.ConditionRunning: decision.Running, warmpool.ConditionStarted: decision.Started, warmpool.ConditionReady: decision.Ready,
+	} {
+		setCondition(&after.Status.Conditions, kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message, now)
+	}
+	r.reportProof(in, after, now)
+	if after.Status.ReadyTime == nil && isConditionTrue(after.Status.Conditions, warmpool.ConditionReady) {
+		after.Status.ReadyTime = &now
+	}
+	givenUp, err := r.giveUp(ctx, in, after, decision.Failure)
+	if err != nil {
+		return err
+	}
+	if !equality.Semantic.DeepEqual(before.Status, after.Status) {
+		if err := r.Client.Status().Update(ctx, after); err != nil {
+			return err
+		}
+		r.tell(ctx, before, after)
+	}
+	if !givenUp {
+		return nil
+	}
+	return r.Client.Delete(ctx, after, client.Preconditions{UID: &after.UID, ResourceVersion: &after.ResourceVersion})
+}
+
+// reportProof records what a probe or a verification found out.
+func (r *WarmInstanceReconciler) reportProof(in *instanceInput, after *warmpool.WarmInstance, now metav1.Time) {
+	if probe := in.health.Probe; probe != nil && after.Status.CertificateSHA256 == "" && probe.Signal == fleet.SignalServing {
+		// Trust on first use: the first certificate that let our password
+		// through to a ComfyUI is the one that counts from now on.
+		after.Status.CertificateSHA256 = probe.CertificateSHA256
+	}
+	verify := in.health.Verify
+	if verify == nil || verify.Fault != fleet.VerifyPassed {
+		return
+	}
+	after.Status.LastProofTime = &now
+	const maxVersion = 64
+	if verify.ComfyUIVersion != "" {
+		after.Status.ComfyUIVersion = bounded(verify.ComfyUIVersion, maxVersion)
+	}
+}
+
+// giveUp records a failure in the status, unless so many instances of the pool
+// fail at once that the fault is probably ours.
+func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, after *warmpool.WarmInstance, failure *fleet.Failure) (bool, error) {
+	if after.Status.Failure != nil {
+		return true, nil
+	}
+	if failure == nil || in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun {
+		return false, nil
+	}
+	if in.instance.Spec.ClaimRef != nil {
+		// Whoever claimed it decides when to let go (I3); the conditions say that it failed.
+		return false, nil
+	}
+	if in.health.WasReady {
+		var list warmpool.WarmInstanceList
+		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace)); err != nil {
+			return false, err
+		}
+		if budget := healthBudget(ofPool(list.Items, in.pool.Name), in.pool); budget.Suspended {
+			log.FromContext(ctx).V(1).Info("Sparing a failed instance", "reason", failure.Reason, "message", budget.Message)
+			return false, nil
+		}
+	}
+	after.Status.Failure = &warmpool.InstanceFailure{
+		Reason: failure.Reason, Message: bounded(failure.Message, maxAdmissionMessage), HostFault: failure.HostFault,
+		Time: metav1.Time{Time: in.health.Now},
+	}
+	return true, nil
+}
+
+func ofPool(instances []warmpool.WarmInstance, pool string) []warmpool.WarmInstance {
+	var own []warmpool.WarmInstance
+	for k := range instances {
+		if instances[k].Spec.PoolRef.Name == pool {
+			own = append(own, instances[k])
+		}
+	}
+	return own
+}
+
+// tell logs, counts and sends events for transitions.
+func (r *WarmInstanceReconciler) tell(ctx context.Context, before, after *warmpool.WarmInstance) {
+	logger := log.FromContext(ctx)
+	if failure := after.Status.Failure; failure != nil && before.Status.Failure == nil {
+		logger.Info("Giving up", "reason", failure.Reason, "machine", after.Status.Rental.MachineID, "hostFault", failure.HostFault)
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, failure.Reason, "Replace", "Giving up rental %d on %s: %s",
+			after.Status.Rental.ID, machineName(after.Status.Rental.MachineID), failure.Message)
+		return
+	}
+	was := meta.FindStatusCondition(before.Status.Conditions, warmpool.ConditionReady)
+	now := meta.FindStatusCondition(after.Status.Conditions, warmpool.ConditionReady)
+	if now == nil || (was != nil && was.Status == now.Status && was.Reason == now.Reason) {
+		return
+	}
+	logger.Info("Health changed", "ready", now.Status, "reason", now.Reason)
+	if after.Status.ReadyTime != nil && before.Status.ReadyTime == nil {
+		if rented := after.Status.Rental.RecordedTime; rented != nil {
+			r.Metrics.RentToReady(after.Status.ReadyTime.Sub(rented.Time))
+		}
+		r.Events.Eventf(after, nil, corev1.EventTypeNormal, "Ready", "Probe", "Ready at $%s/h: %s", after.Status.Price.CurrentUSDPerHour, now.Message)
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if now.Status == metav1.ConditionFalse && before.Status.ReadyTime != nil {
+		kind = corev1.EventTypeWarning
+	}
+	r.Events.Eventf(after, nil, kind, now.Reason, "Probe", "%s", strings.TrimSpace(fmt.Sprintf("%s", now.Message)))
+}

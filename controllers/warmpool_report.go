@@ -1,0 +1,116 @@
+package controllers
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/planner"
+)
+
+// maxPoolLogTail bounds the log kept of each failure in a pool's status.
+const maxPoolLogTail = 2000
+
+// report writes the pool's status when it changed, and sends events for the
+// conditions that turned.
+func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *poolPlan) error {
+	before := in.pool.DeepCopy()
+	now := metav1.Time{Time: in.now}
+	status, verdict := &in.pool.Status, &plan.verdict
+	status.ObservedGeneration, status.Selector = in.pool.Generation, selectorOf(in.pool)
+	for target, count := range map[*int32]int{
+		&status.Replicas: verdict.Replicas, &status.ReadyReplicas: verdict.Ready, &status.ClaimedReplicas: verdict.Claimed,
+		&status.PendingReplicas: verdict.Pending, &status.ProvisioningReplicas: verdict.Provisioning,
+		&status.UnhealthyReplicas: verdict.Unhealthy, &status.UnknownReplicas: verdict.Unknown,
+		&status.TerminatingReplicas: verdict.Terminating, &status.TotalReplicas: verdict.Total,
+	} {
+		*target = int32(count) //nolint:gosec // bounded by the number of objects
+	}
+	status.Cost = warmpool.PoolCostStatus{
+		CeilingUSDPerHour:   signedUSD(usdOf(string(in.pool.Spec.Cost.CeilingUSDPerHour))),
+		CommittedUSDPerHour: signedUSD(verdict.CommittedUSDPerHour), ObservedUSDPerHour: signedUSD(verdict.ObservedUSDPerHour),
+		HeadroomUSDPerHour: signedUSD(verdict.HeadroomUSDPerHour),
+	}
+	status.LastAdmission = oldestAdmission(in, verdict, status.LastAdmission)
+	status.Failures = failuresStatus(in, plan)
+	for _, answer := range verdict.Conditions {
+		setCondition(&status.Conditions, answer.Type, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message, now)
+	}
+	if equality.Semantic.DeepEqual(before.Status, in.pool.Status) {
+		return nil
+	}
+	if err := r.Client.Status().Update(ctx, in.pool); err != nil {
+		return quietConflict(err)
+	}
+	r.poolEvents(before, in.pool)
+	return nil
+}
+
+// oldestAdmission is the answer to the oldest waiting instance; the last one
+// stays when none waits.
+func oldestAdmission(in *poolInput, verdict *planner.PoolVerdict, last *warmpool.Admission) *warmpool.Admission {
+	var oldest *warmpool.WarmInstance
+	for k := range in.instances {
+		instance := &in.instances[k]
+		waits := instance.Status.LastAdmission != nil && instance.Status.Rental == nil && instance.DeletionTimestamp.IsZero()
+		if waits && (oldest == nil || instance.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
+			oldest = instance
+		}
+	}
+	if oldest != nil && verdict.LastAdmission != nil {
+		return oldest.Status.LastAdmission
+	}
+	var newest *warmpool.Admission
+	for k := range in.instances {
+		if admission := in.instances[k].Status.LastAdmission; admission != nil && (newest == nil || newest.Time.Before(&admission.Time)) {
+			newest = admission
+		}
+	}
+	if newest != nil {
+		return newest
+	}
+	return last
+}
+
+func failuresStatus(in *poolInput, plan *poolPlan) warmpool.PoolFailures {
+	logs := map[string]string{}
+	for _, failure := range in.pool.Status.Failures.Recent {
+		logs[failure.InstanceUID] = failure.LogTail
+	}
+	for k := range in.instances {
+		if failure := in.instances[k].Status.Failure; failure != nil && failure.LogTail != "" {
+			logs[string(in.instances[k].UID)] = lastPart(failure.LogTail, maxPoolLogTail)
+		}
+	}
+	shown := warmpool.PoolFailures{Consecutive: int32(plan.backoff.Consecutive), NextAttemptTime: wholeSecond(plan.backoff.NextAttemptAt)} //nolint:gosec // at most 10
+	for _, failure := range plan.failures {
+		shown.Recent = append(shown.Recent, warmpool.PoolFailure{
+			InstanceUID: failure.InstanceUID, Instance: failure.InstanceName, MachineID: failure.MachineID,
+			Reason: failure.Reason, Message: bounded(failure.Message, maxAdmissionMessage), HostFault: failure.HostFault,
+			TemplateHash: failure.TemplateHash, LogTail: logs[failure.InstanceUID], Time: metav1.Time{Time: failure.At},
+		})
+	}
+	return shown
+}
+
+// poolEvents tells people when a condition turned or got another reason.
+func (r *WarmPoolReconciler) poolEvents(before, after *warmpool.WarmPool) {
+	for _, now := range after.Status.Conditions {
+		if now.Type == warmpool.ConditionReconciling || now.Type == warmpool.ConditionStalled {
+			continue
+		}
+		was := meta.FindStatusCondition(before.Status.Conditions, now.Type)
+		if (was != nil && was.Status == now.Status && was.Reason == now.Reason) || (was == nil && now.Status == metav1.ConditionTrue && now.Type != warmpool.ConditionReady) {
+			continue
+		}
+		kind := corev1.EventTypeNormal
+		if now.Status == metav1.ConditionFalse {
+			kind = corev1.EventTypeWarning
+		}
+		r.Events.Eventf(after, nil, kind, now.Reason, now.Type, "%s", now.Message)
+	}
+}

@@ -1,0 +1,97 @@
+package operator
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/warmpool-dev/warmpool/controllers"
+	"github.com/warmpool-dev/warmpool/internal/comfyui"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/metrics"
+	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/vastai"
+)
+
+var (
+	errCachesNotSynced = errors.New("the caches are not filled yet")
+	errLeaseNotFresh   = errors.New("the leader lease was not renewed lately, so another process may lead")
+)
+
+// connector makes Vast.ai clients that count their calls and that send no
+// write once the lease may have been lost.
+func connector(settings *options.Manager, env *Environment, shared wiring) controllers.Connect {
+	return func(apiKey, baseURL string) (controllers.Provider, error) {
+		return vastai.New(vastai.Options{
+			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
+			Observer: observer{shared.recorder},
+			Guard: func(context.Context) error {
+				if !shared.lease.IsFresh() {
+					return errLeaseNotFresh
+				}
+				return nil
+			},
+		})
+	}
+}
+
+// observer counts the calls of a client.
+type observer struct{ recorder *metrics.Recorder }
+
+// Observe implements vastai.Observer.
+func (o observer) Observe(attempt vastai.Attempt) {
+	o.recorder.ProviderRequest(string(attempt.Endpoint), attempt.Status, string(attempt.Kind), attempt.Throttled, attempt.Duration)
+}
+
+// prober gives comfyui.Prober the shape that the controllers ask for.
+type prober struct{ *comfyui.Prober }
+
+func targetOf(target *controllers.InstanceTarget) comfyui.Target {
+	return comfyui.Target{
+		Address: target.Address, PortalAddress: target.PortalAddress, Token: target.Token,
+		TLS: comfyui.TLSConfig{Mode: comfyui.TLSMode(target.TLSMode), PinnedSHA256: target.PinnedSHA256, CAPEM: target.CAPEM},
+	}
+}
+
+// Probe implements controllers.Prober.
+func (p prober) Probe(ctx context.Context, target controllers.InstanceTarget, busy bool) fleet.ProbeResult {
+	return p.Prober.Probe(ctx, targetOf(&target), busy)
+}
+
+// Portal implements controllers.Prober.
+func (p prober) Portal(ctx context.Context, target controllers.InstanceTarget) (*fleet.Portal, error) {
+	return p.Prober.Portal(ctx, targetOf(&target))
+}
+
+// Queue implements controllers.Prober.
+func (p prober) Queue(ctx context.Context, target controllers.InstanceTarget) (fleet.QueueResult, error) {
+	return p.Prober.Queue(ctx, targetOf(&target))
+}
+
+// Verify implements controllers.Prober.
+func (p prober) Verify(ctx context.Context, target controllers.InstanceTarget, want fleet.Expectations) fleet.VerifyResult {
+	return p.Prober.Verify(ctx, targetOf(&target), want)
+}
+
+// installationID is the given id, or one derived from the cluster: the UID of
+// kube-system stays the same for the life of a cluster and differs between two.
+func installationID(ctx context.Context, reader client.Reader, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	var system corev1.Namespace
+	if err := reader.Get(ctx, types.NamespacedName{Name: "kube-system"}, &system); err != nil {
+		return "", fmt.Errorf("deriving the installation id from the namespace kube-system (give --installation-id instead): %w", err)
+	}
+	const length = 8
+	sum := sha256.Sum256([]byte(system.UID))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:length]), nil
+}
