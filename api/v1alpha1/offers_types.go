@@ -60,7 +60,7 @@ const (
 
 // OfferRequirements says which offers of the market may be rented. Changing it
 // does not touch instances that exist.
-// +kubebuilder:validation:XValidation:rule="self.minGPUs <= self.maxGPUs",message="offers.minGPUs must not exceed offers.maxGPUs",fieldPath=".minGPUs"
+// +kubebuilder:validation:XValidation:rule="!has(self.minGPUs) || !has(self.maxGPUs) || self.minGPUs <= self.maxGPUs",message="offers.minGPUs must not exceed offers.maxGPUs",fieldPath=".minGPUs"
 type OfferRequirements struct {
 	// gpuNames are the accepted GPUs as Vast.ai names them, such as "RTX 4090"; empty accepts any.
 	// +listType=set

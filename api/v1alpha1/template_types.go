@@ -41,8 +41,8 @@ const (
 )
 
 // InstanceTemplate describes the container of every instance of a pool.
-// +kubebuilder:validation:XValidation:rule="self.preset != 'Custom' || has(self.image)",message="template.image is required when template.preset is Custom",fieldPath=".image"
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.tls.mode != 'CA' || has(self.tls.caConfigMapRef)",message="template.tls.caConfigMapRef is required when template.tls.mode is CA",fieldPath=".tls.caConfigMapRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.preset) || self.preset != 'Custom' || has(self.image)",message="template.image is required when template.preset is Custom",fieldPath=".image"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode != 'CA' || has(self.tls.caConfigMapRef)",message="template.tls.caConfigMapRef is required when template.tls.mode is CA",fieldPath=".tls.caConfigMapRef"
 // +kubebuilder:validation:XValidation:rule="!has(self.env) || self.env.all(e, e.name != 'WEB_PASSWORD')",message="WEB_PASSWORD cannot be set: every instance gets a random password of its own, in the Secret named by its status.credentialsSecretRef",fieldPath=".env"
 type InstanceTemplate struct {
 	// metadata is copied to every WarmInstance. Changing it does not touch instances that exist.

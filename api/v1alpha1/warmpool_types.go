@@ -34,8 +34,8 @@ const (
 
 // WarmPoolSpec says how many ready ComfyUI instances there shall be, from
 // which offers, under which ceiling.
-// +kubebuilder:validation:XValidation:rule="!has(self.minReadyReplicas) || self.minReadyReplicas <= self.replicas",message="minReadyReplicas must not exceed replicas",fieldPath=".minReadyReplicas"
-// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || self.maxReplicas >= self.replicas",message="maxReplicas must not be less than replicas",fieldPath=".maxReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.minReadyReplicas) || (has(self.replicas) && self.minReadyReplicas <= self.replicas)",message="minReadyReplicas must not exceed replicas",fieldPath=".minReadyReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || !has(self.replicas) || self.maxReplicas >= self.replicas",message="maxReplicas must not be less than replicas",fieldPath=".maxReplicas"
 type WarmPoolSpec struct {
 	// replicas is how many instances shall be Ready and unclaimed. The default 0 costs nothing.
 	// +kubebuilder:default=0
@@ -180,7 +180,7 @@ type Remediation struct {
 }
 
 // Backoff is the pause before the next rent; it doubles with each failure in a row.
-// +kubebuilder:validation:XValidation:rule="self.initialSeconds <= self.maxSeconds",message="backoff.initialSeconds must not exceed backoff.maxSeconds",fieldPath=".initialSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.initialSeconds) || !has(self.maxSeconds) || self.initialSeconds <= self.maxSeconds",message="backoff.initialSeconds must not exceed backoff.maxSeconds",fieldPath=".initialSeconds"
 type Backoff struct {
 	// initialSeconds is the pause after the first failure.
 	// +kubebuilder:default=30

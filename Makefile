@@ -1,0 +1,147 @@
+# The door to everything: "make help" lists the targets.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The go command uses all cores by itself; two of them at once only fight.
+.NOTPARALLEL:
+
+BIN := bin
+
+# ARGS are handed to the program: make run ARGS=--once
+ARGS ?=
+# TESTFLAGS are handed to go test: make unit TESTFLAGS='-run TestSweep -v'
+TESTFLAGS ?=
+# PKG limits go test and the linter: make unit PKG=./internal/planner
+PKG ?= ./...
+# FUZZTIME is how long each fuzz target runs.
+FUZZTIME ?= 30s
+# KUBEBUILDER_ASSETS names a directory with etcd, kube-apiserver and kubectl.
+# Name another one to use programs that you have, and nothing is built.
+KUBEBUILDER_ASSETS ?= $(CURDIR)/bin/k8s
+export KUBEBUILDER_ASSETS
+
+# Flags of the environment that would change what is built do not reach this module.
+GOFLAGS := $(strip $(filter-out -mod=% -buildvcs=%,$(shell go env GOFLAGS 2>/dev/null)) -mod=readonly -buildvcs=false)
+export GOFLAGS
+export GOWORK := off
+
+GOLANGCI_LINT := $(BIN)/golangci-lint
+CONTROLLER_GEN := $(BIN)/controller-gen
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The program replaces the shell, so that Ctrl-C and the exit code are its own.
+.PHONY: run
+run: go k8s-run ## Start an API server, a simulated Vast.ai and the operator; ARGS=--help lists flags.
+	@$(call build,./hack/dev ./cmd/...)
+	@exec $(BIN)/dev $(ARGS)
+
+.PHONY: sim
+sim: go ## Start the simulated Vast.ai alone; ARGS=--help lists flags.
+	@$(call build,./cmd/vastsim)
+	@exec $(BIN)/vastsim $(ARGS)
+
+.PHONY: build
+build: go ## Build the commands into bin/.
+	@$(call build,./cmd/...)
+
+##@ Prove
+
+.PHONY: test
+test: verify lint unit e2e ## Everything that has to pass: verify, lint, all tests with -race, a whole run.
+
+.PHONY: unit
+unit: go cc k8s ## Unit, property, conformance and API server tests with the race detector.
+	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+
+.PHONY: e2e
+e2e: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.
+	@$(MAKE) --no-print-directory run ARGS=--once
+
+.PHONY: lint
+lint: go $(GOLANGCI_LINT) ## Run the linters, the arrows between packages included.
+	@$(GOLANGCI_LINT) run $(PKG)
+
+.PHONY: verify
+verify: go $(CONTROLLER_GEN) k8s-kubectl ## Fail if anything generated is out of date.
+	@hack/verify.sh
+
+.PHONY: fuzz
+fuzz: go ## Run each fuzz target for FUZZTIME.
+	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+
+.PHONY: bench
+bench: go k8s ## Print the figures against their bounds; ARGS=--help lists flags.
+	@$(call build,./test/bench)
+	@exec $(BIN)/bench $(ARGS)
+
+##@ Change
+
+.PHONY: fmt
+fmt: go $(GOLANGCI_LINT) ## Format the Go code.
+	@$(GOLANGCI_LINT) fmt
+
+.PHONY: generate
+generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference.
+	@hack/generate.sh
+
+.PHONY: tidy
+tidy: go ## Tidy go.mod of every module.
+	@for module in . hack/tools hack/controlplane; do (cd $$module && GOFLAGS= go mod tidy); done
+
+.PHONY: tools
+tools: $(GOLANGCI_LINT) $(CONTROLLER_GEN) k8s ## Build all tools and the control plane; the rest does so when needed.
+
+.PHONY: k8s
+k8s: ## Build etcd, kube-apiserver and kubectl from Go modules, once.
+	@$(call controlplane,etcd kube-apiserver kubectl)
+
+.PHONY: clean
+clean: ## Remove what was built in this clone; Go's build cache stays.
+	rm -rf $(BIN)
+
+# --- below: no targets for people -------------------------------------------
+
+# build compiles commands of this module into bin/, named as their directories.
+define build
+mkdir -p $(BIN) && CGO_ENABLED=0 go build -trimpath -o $(BIN)/ $(1)
+endef
+
+# controlplane builds the named programs, unless KUBEBUILDER_ASSETS points elsewhere.
+define controlplane
+if [ "$(KUBEBUILDER_ASSETS)" = "$(CURDIR)/bin/k8s" ]; then hack/controlplane/build.sh $(BIN)/k8s $(1); fi
+endef
+
+# A run needs a kubectl for the person beside it, and any version will do.
+.PHONY: k8s-run
+k8s-run:
+	@$(call controlplane,etcd kube-apiserver $$(command -v kubectl >/dev/null || echo kubectl))
+
+.PHONY: k8s-kubectl
+k8s-kubectl:
+	@$(call controlplane,kubectl)
+
+# The scripts compare checksums and return at once when nothing changed.
+.PHONY: $(GOLANGCI_LINT)
+$(GOLANGCI_LINT):
+	@hack/build-tool.sh hack/tools github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@ "about 2 minutes on two cores, once"
+
+.PHONY: $(CONTROLLER_GEN)
+$(CONTROLLER_GEN):
+	@hack/build-tool.sh hack/tools sigs.k8s.io/controller-tools/cmd/controller-gen $@ "under a minute, once"
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo "Go is not on the PATH. Install the version named in go.mod, or add its bin directory to PATH." >&2; exit 1; }
+
+.PHONY: cc
+cc:
+	@command -v "$$(go env CC)" >/dev/null || { echo "The race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }

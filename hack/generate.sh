@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Writes everything that is generated, into the tree that this file is part of:
+# deepcopy functions, CRDs, the manager's RBAC role, the API reference and the
+# metrics reference. "make generate" and "make verify" both run it.
+#
+#   [CONTROLLER_GEN=path] hack/generate.sh
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+: "${CONTROLLER_GEN:=$PWD/bin/controller-gen}"
+
+"$CONTROLLER_GEN" object:headerFile=hack/boilerplate.go.txt paths=./api/...
+"$CONTROLLER_GEN" crd paths=./api/... output:crd:artifacts:config=config/crd
+"$CONTROLLER_GEN" rbac:roleName=warmpool-manager paths=./controllers/... output:rbac:dir=config/rbac
+go run ./hack/apidocs -crds config/crd -out docs/reference/api.md
+go run ./hack/metricsdocs -out docs/reference/metrics.md

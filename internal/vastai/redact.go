@@ -1,0 +1,106 @@
+package vastai
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+const (
+	// placeholder stands where a secret was.
+	placeholder = "REDACTED"
+	// maxMessage bounds texts of the provider in errors and status, in characters.
+	maxMessage = 400
+	// minSecret is the length from which a value that was sent counts as a
+	// secret when it comes back: "1" or "true" would only shred the text.
+	minSecret = 6
+)
+
+// sensitiveName matches names of variables, keys and parameters whose values are secrets.
+const sensitiveName = `[a-z0-9_.-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|image_login)[a-z0-9_.-]*`
+
+// redactor removes secrets from texts (I8).
+type redactor struct {
+	// exact removes the API key in the forms it may take.
+	exact []string
+	// named finds NAME=value and "name": "value", paired finds "NAME","value";
+	// the others find what looks like a secret by itself.
+	named, paired, prefixed, bearer, query, userinfo, hexKey *regexp.Regexp
+}
+
+// newRedactor returns a redactor for the key.
+func newRedactor(key string) *redactor {
+	return &redactor{
+		exact: []string{key, url.QueryEscape(key), url.PathEscape(key)},
+		named: regexp.MustCompile(`(?i)(` + sensitiveName + `\\*["']?\s*[=:]\s*)` +
+			`("(?:[^"\\]|\\.)*"?|'[^']*'?|\\*["']?[^\s,;&"'}\])\\]+)`),
+		paired:   regexp.MustCompile(`(?i)(` + sensitiveName + `["'\\]+\s*,\s*["'\\]+)[^"'\\]+`),
+		prefixed: regexp.MustCompile(`\b(?:hf_|ghp_|github_pat_|sk-)[A-Za-z0-9_-]{16,}`),
+		bearer:   regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}`),
+		query:    regexp.MustCompile(`(?i)([?&](?:[a-z0-9_-]*(?:signature|credential|sig|key|token)[a-z0-9_-]*)=)[^&\s"']+`),
+		userinfo: regexp.MustCompile(`://[^/\s"'@]+@`),
+		hexKey:   regexp.MustCompile(`(?i)(sha256:)?\b[0-9a-f]{64}\b`),
+	}
+}
+
+// text removes the key, the given secrets and everything that looks like one.
+func (r *redactor) text(text string, secrets []string) string {
+	for _, secret := range secrets {
+		if len(secret) >= minSecret {
+			text = strings.ReplaceAll(text, secret, placeholder)
+		}
+	}
+	for _, secret := range r.exact {
+		text = strings.ReplaceAll(text, secret, placeholder)
+	}
+	text = r.bearer.ReplaceAllString(text, "$1 "+placeholder)
+	text = r.query.ReplaceAllString(text, "${1}"+placeholder)
+	text = r.userinfo.ReplaceAllString(text, "://"+placeholder+"@")
+	text = r.prefixed.ReplaceAllString(text, placeholder)
+	text = r.paired.ReplaceAllString(text, "${1}"+placeholder)
+	text = r.named.ReplaceAllString(text, "${1}"+placeholder)
+	return r.hexKey.ReplaceAllStringFunc(text, func(match string) string {
+		// A digest names an image; a bare one of that length is a key of the platform.
+		if strings.HasPrefix(strings.ToLower(match), "sha256:") {
+			return match
+		}
+		return placeholder
+	})
+}
+
+// message makes a text of the provider fit for errors and status: redacted,
+// one line, bounded.
+func (r *redactor) message(text string, secrets []string) string {
+	text = r.text(strings.ToValidUTF8(text, "�"), secrets)
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > maxMessage {
+		return string(runes[:maxMessage]) + "…"
+	}
+	return text
+}
+
+// wrap returns an error with a redacted text that still matches its cause
+// with errors.Is, but cannot be unwrapped to the text of the cause.
+func (r *redactor) wrap(err error, secrets []string) error {
+	return &redactedError{text: r.message(err.Error(), secrets), cause: err}
+}
+
+// redactedError is an error whose text is safe.
+type redactedError struct {
+	text  string
+	cause error
+}
+
+// Error returns the safe text.
+func (e *redactedError) Error() string { return e.text }
+
+// Is matches what the cause matches.
+func (e *redactedError) Is(target error) bool { return errors.Is(e.cause, target) }
