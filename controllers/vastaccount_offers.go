@@ -23,20 +23,38 @@ const (
 	searchForgotten = 10 * time.Minute
 )
 
-// offersFor answers from a recent search, or searches. When no offer matches,
-// it searches once more for the GPUs alone, so that the answer can say which
-// filter turns the market away.
-func (r *VastAccountReconciler) offersFor(ctx context.Context, in *rentInput, query fleet.OfferQuery) searchAnswer {
-	answer := r.searchOnce(ctx, in, query)
-	if answer.err != nil || len(answer.offers) > 0 {
-		return answer
+// admit finds offers for a candidate and decides. When no offer matches, it
+// searches once more for the GPUs alone, so that the answer can say which
+// filter turns the market away; nothing is ever rented from that second answer,
+// whose prices are not for the disk that is wanted.
+func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) planner.Admission {
+	answer := r.searchOnce(ctx, in, candidate.Pool.Query)
+	if answer.err == nil && len(answer.offers) > 0 {
+		return planner.Admit(candidate, answer.offers, &in.state)
 	}
-	return r.searchOnce(ctx, in, broadQuery(&query))
+	if answer.err == nil {
+		answer = r.searchOnce(ctx, in, broadQuery(&candidate.Pool.Query))
+	}
+	if answer.err != nil {
+		return planner.Admission{
+			Decision: planner.DecisionDeferred, Reason: searchReason(answer.err),
+			Message: "The offers could not be searched; it is tried again. " + answer.err.Error(),
+		}
+	}
+	explained := planner.Admit(candidate, answer.offers, &in.state)
+	if explained.Decision != planner.DecisionDeferred {
+		return planner.Admission{
+			Decision: planner.DecisionDeferred, Reason: planner.ReasonNoMatchingOffers, OffersSeen: explained.OffersSeen,
+			Message: "No offer matches at this moment. The search is repeated.",
+		}
+	}
+	return explained
 }
 
 // broadQuery keeps what tells GPUs apart and drops every other filter.
 func broadQuery(query *fleet.OfferQuery) fleet.OfferQuery {
-	return fleet.OfferQuery{GPUNames: query.GPUNames, DiskGB: query.DiskGB, Order: fleet.OrderPrice}
+	const smallestDiskGB = 8
+	return fleet.OfferQuery{GPUNames: query.GPUNames, DiskGB: smallestDiskGB, Order: fleet.OrderPrice}
 }
 
 // searchOnce answers from memory while that is fresh.

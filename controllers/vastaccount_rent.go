@@ -153,15 +153,6 @@ func (r *VastAccountReconciler) chooseRent(ctx context.Context, in *rentInput) r
 	return choice
 }
 
-// admit finds offers for a candidate and decides.
-func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) planner.Admission {
-	answer := r.offersFor(ctx, in, candidate.Pool.Query)
-	if answer.err != nil {
-		return planner.Admission{Decision: planner.DecisionDeferred, Reason: searchReason(answer.err), Message: "The offers could not be searched; it is tried again. " + answer.err.Error()}
-	}
-	return planner.Admit(candidate, answer.offers, &in.state)
-}
-
 // rentOne journals the attempt, looks once more, sends the rent and records
 // what came of it. From the journal on, every way out leaves a recorded outcome.
 func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, choice *rentChoice) error {

@@ -199,7 +199,7 @@ func (a Admission) deferred(deferral *Deferral) Admission {
 // that some offer met is the one nearest to a match.
 func (a Admission) withoutMatch(filtered *FilterResult, candidate *Candidate) Admission {
 	if filtered.Seen == 0 {
-		return a.deferred(&Deferral{Reason: ReasonNoMatchingOffers, Message: "The search found no offer. Widen spec.template.spec.offers, or wait for the market."})
+		return a.deferred(&Deferral{Reason: ReasonNoMatchingOffers, Message: "The search found no offer. Widen spec.offers, or wait for the market."})
 	}
 	tail := fmt.Sprintf("%d offers seen: %s.", filtered.Seen, inWords(filtered.RejectedBy))
 	switch last := filtered.RejectedBy[len(filtered.RejectedBy)-1].Filter; last {

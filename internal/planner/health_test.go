@@ -434,15 +434,15 @@ func TestComputeHealthLive(t *testing.T) {
 		"password rejected, given up": {func() HealthDecision { return veteran().probes(fleet.SignalAuthRejected, 121, 15) }, gone("AuthRejected", false)},
 		"certificate changed":         {func() HealthDecision { return veteran().probes(fleet.SignalCertificateUntrusted, 20, 15) }, coming(StageUnready, "CertificateUntrusted", ActionProbe)},
 		"certificate stays changed":   {func() HealthDecision { return veteran().probes(fleet.SignalCertificateUntrusted, 21, 15) }, gone("CertificateUntrusted", false)},
-		"worker dead, one look":       {func() HealthDecision { return working().wait(30).queue("", 2) }, busyWith(ActionQueue)},
-		"worker dead":                 {func() HealthDecision { l := working(); l.wait(30).queue("", 2); return l.wait(5).queue("", 2) }, func() verdictOfHealth { v := gone("WorkerDead", false); v.Next = ActionQueue; return v }()},
-		"worker dead, looks too near": {func() HealthDecision { l := working(); l.wait(30).queue("", 2); return l.wait(4).queue("", 2) }, busyWith(ActionQueue)},
+		"worker dead, one look":       {func() HealthDecision { l := working(); l.wait(30).serve(2); return l.queue("", 2) }, busyWith(ActionQueue)},
+		"worker dead":                 {func() HealthDecision { l := working(); l.wait(30).queue("", 2); return l.wait(5).queue("", 2) }, gone("WorkerDead", false)},
+		"worker dead, looks too near": {func() HealthDecision { l := working(); l.wait(30).queue("", 2); return l.wait(4).queue("", 2) }, busyWith(ActionProbe)},
 		"between two prompts": {func() HealthDecision {
 			l := working()
 			l.wait(30).queue("", 2)
 			l.wait(5).queue("p2", 1)
 			return l.wait(30).queue("", 1)
-		}, busyWith(ActionQueue)},
+		}, busyWith(ActionProbe)},
 		"a long prompt":       {func() HealthDecision { return working().wait(1800).queue("p1", 1) }, busyWith(ActionProbe)},
 		"a prompt that hangs": {func() HealthDecision { return working().wait(1801).queue("p1", 1) }, gone(HealthPromptHung, false)},
 		"prompts that follow": {func() HealthDecision { l := working(); l.wait(1000).queue("p2", 1); return l.wait(1000).queue("p2", 1) }, busyWith(ActionProbe)},

@@ -78,7 +78,7 @@ type RateLimits struct {
 }
 
 // OfferSpec is one offer of a test's own market. Everything that is not set is
-// taken from a recorded RTX 4090 machine.
+// taken from a recorded RTX 4090 machine, with 1,000 GB of disk and 200 ports.
 type OfferSpec struct {
 	// ID is the offer id; 0 draws one.
 	ID int64 `json:"id,omitempty"`

@@ -23,6 +23,12 @@ var recordings embed.FS
 // replicaStride keeps the ids of replicated machines and offers apart.
 const replicaStride = 100_000_000
 
+// What a test's own offers have, so that no rent fails for want of it.
+const (
+	specDiskGB = 1000
+	specPorts  = 200
+)
+
 // loadRecordings reads the recorded rows of every snapshot, latest first.
 func loadRecordings() ([][]map[string]any, error) {
 	entries, err := recordings.ReadDir("market")
@@ -131,6 +137,7 @@ func (m *market) addSpec(spec OfferSpec, rows []map[string]any, now time.Time) (
 	row["gpu_name"] = orDefault(spec.GPUName, "RTX 4090")
 	row["num_gpus"] = float64(size)
 	row["gpu_total_ram"] = number(row["gpu_ram"]) * float64(size)
+	row["disk_space"], row["direct_port_count"] = float64(specDiskGB), float64(specPorts)
 	row["storage_cost"] = toUSD(spec.StorageMicrosPerGBMonth)
 	if spec.PriceMicros > 0 {
 		row["dph_base"] = toUSD(spec.PriceMicros)

@@ -157,7 +157,7 @@ func checkShare(t *testing.T, what string, part, whole int, least, most float64)
 func TestSearchFilters(t *testing.T) {
 	s := startSim(t, func(c *Config) {
 		c.Market.Offers = []OfferSpec{
-			{ID: 11, MachineID: 1, PriceMicros: 300_000, Fields: map[string]any{"geolocation": "Sweden, SE", "score": 3.0}},
+			{ID: 11, MachineID: 1, PriceMicros: 300_000, Fields: map[string]any{"geolocation": "Sweden, SE", "hosting_type": 0.0, "score": 3.0}},
 			{ID: 12, MachineID: 2, PriceMicros: 400_000, GPUName: "RTX 5090", Fields: map[string]any{"geolocation": ", US", "hosting_type": 1.0, "score": 2.0}},
 			{ID: 13, MachineID: 3, PriceMicros: 500_000, Fields: map[string]any{"verification": "unverified", "geolocation": nil, "score": 1.0}},
 		}

@@ -86,7 +86,7 @@ func newWorld(t *testing.T, configure func(*simulator.Config)) *world {
 func market(prices ...float64) simulator.Market {
 	m := simulator.Market{Frozen: true, Offers: []simulator.OfferSpec{}}
 	for k, price := range prices {
-		m.Offers = append(m.Offers, simulator.OfferSpec{MachineID: int64(9000 + k), PriceMicros: int64(price * 1e6)})
+		m.Offers = append(m.Offers, simulator.OfferSpec{MachineID: int64(9000 + k), PriceMicros: int64(price * 1e6), Fields: map[string]any{"disk_space": 500.0}})
 	}
 	return m
 }
@@ -172,7 +172,7 @@ func (w *world) eventually(check func(g gomega.Gomega)) {
 // get reads the pool.
 func (w *world) get() *warmpool.WarmPool {
 	var wp warmpool.WarmPool
-	if err := w.client.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: "sdxl"}, &wp); err != nil {
+	if err := w.client.Get(context.WithoutCancel(w.Context()), client.ObjectKey{Namespace: w.namespace, Name: "sdxl"}, &wp); err != nil {
 		w.Logf("reading the pool: %v", err)
 	}
 	return &wp
@@ -181,7 +181,7 @@ func (w *world) get() *warmpool.WarmPool {
 // instances reads the WarmInstances.
 func (w *world) instances() []warmpool.WarmInstance {
 	var list warmpool.WarmInstanceList
-	if err := w.client.List(w.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+	if err := w.client.List(context.WithoutCancel(w.Context()), &list, client.InNamespace(w.namespace)); err != nil {
 		w.Logf("listing instances: %v", err)
 	}
 	return list.Items
@@ -216,7 +216,7 @@ func (w *world) deletePool() {
 // events reads the reasons of the events of the namespace.
 func (w *world) events() []string {
 	var list eventsv1.EventList
-	if err := w.client.List(w.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+	if err := w.client.List(context.WithoutCancel(w.Context()), &list, client.InNamespace(w.namespace)); err != nil {
 		w.Logf("listing events: %v", err)
 	}
 	var seen []string

@@ -64,10 +64,14 @@ func (i *Instance) advanceLocked() {
 	for !i.stopped {
 		at, happen := i.nextEventLocked()
 		if happen == nil || at.After(now) {
-			return
+			break
 		}
 		happen(at)
 		i.notifyLocked()
+	}
+	if !i.stalled.IsZero() && !now.Before(i.stalled) {
+		i.stalled = time.Time{}
+		delete(i.active, FaultGILStall)
 	}
 }
 

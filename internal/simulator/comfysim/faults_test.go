@@ -354,7 +354,7 @@ func TestSetFaultRefusesNonsenseAndNamesTheChoices(t *testing.T) {
 		"bad choice":    {name: FaultRefuse, params: map[string]string{"port": "ssh"}, mention: "all, comfyui, portal"},
 		"bad duration":  {name: FaultGILStall, params: map[string]string{"for": "30"}, mention: "30s"},
 		"bad number":    {name: FaultSlowGPU, params: map[string]string{"factor": "-1"}, mention: "zero or more"},
-		"bad bool":      {name: FaultHang, params: map[string]string{"survives_restart": "yes"}, mention: "true nor false"},
+		"bad bool":      {name: FaultHang, params: map[string]string{"survives_restart": "yes"}, mention: "true, false"},
 		"empty text":    {name: FaultMissingNode, params: map[string]string{"class": ""}, mention: "class_type"},
 	}
 	for name, test := range tests {

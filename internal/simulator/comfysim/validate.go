@@ -305,7 +305,7 @@ func checkNumber(input inputDef, raw json.RawMessage) *apiError {
 	case "false":
 		text = "0"
 	}
-	value, ok := new(big.Rat).SetString(text)
+	value, ok := exactNumber(text)
 	if !ok {
 		e := inputError("invalid_input_type", fmt.Sprintf("Failed to convert an input value to a %s value", input.kind), "", input, raw)
 		reason := fmt.Sprintf("invalid literal for int() with base 10: '%s'", text)
@@ -329,6 +329,20 @@ func checkNumber(input inputDef, raw json.RawMessage) *apiError {
 		return inputError("value_bigger_than_max", fmt.Sprintf("Value %s bigger than max of %s", text, limits.Max), input.name, input, raw)
 	}
 	return nil
+}
+
+// exactNumber reads a decimal without rounding. Exponents that no input has are refused: their digits would fill the memory.
+func exactNumber(text string) (*big.Rat, bool) {
+	if at := strings.IndexAny(text, "eE"); at >= 0 {
+		exponent, err := strconv.Atoi(text[at+1:])
+		if err != nil || exponent > 400 || exponent < -400 {
+			return nil, false
+		}
+	}
+	if strings.ContainsAny(text, "/xXpP_") {
+		return nil, false // forms of Go's that Python does not know
+	}
+	return new(big.Rat).SetString(text)
 }
 
 func inputError(kind, message, details string, input inputDef, raw json.RawMessage) *apiError {
