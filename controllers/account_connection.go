@@ -76,12 +76,12 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		}
 		return session.setConnection(current)
 	}
-	if print := sha256.Sum256([]byte(key + "\n" + baseURL)); current.provider == nil || print != current.fingerprint {
+	if fingerprint := sha256.Sum256([]byte(key + "\n" + baseURL)); current.provider == nil || fingerprint != current.fingerprint {
 		provider, err := r.Connect(key, baseURL)
 		if err != nil {
 			return session.setConnection(refused(reasonNotVerified, "The connection to Vast.ai cannot be made: "+err.Error()))
 		}
-		current = connection{provider: provider, fingerprint: print, reason: reasonNotVerified, message: "The key was not verified yet."}
+		current = connection{provider: provider, fingerprint: fingerprint, reason: reasonNotVerified, message: "The key was not verified yet."}
 	}
 	if now := r.Clock.Now(); !current.verified || now.Sub(current.verifiedAt) >= identityPeriod || now.Before(current.verifiedAt) {
 		current = r.verify(ctx, account, current)

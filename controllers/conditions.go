@@ -18,10 +18,20 @@ const (
 	reasonAccountNotFound  = "AccountNotFound"
 )
 
-// setCondition sets one condition; the transition time changes with the status only.
-func setCondition(conditions *[]metav1.Condition, conditionType string, status metav1.ConditionStatus, reason, message string, now metav1.Time) {
-	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: conditionType, Status: status, Reason: reason, Message: bounded(message, maxConditionMessage), LastTransitionTime: now,
+// conditionWriter sets conditions as of one moment.
+type conditionWriter struct {
+	conditions *[]metav1.Condition
+	now        metav1.Time
+}
+
+func conditionsAt(conditions *[]metav1.Condition, now metav1.Time) conditionWriter {
+	return conditionWriter{conditions: conditions, now: now}
+}
+
+// set sets one condition; its transition time changes with the status only.
+func (w conditionWriter) set(kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(w.conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: bounded(message, maxConditionMessage), LastTransitionTime: w.now,
 	})
 }
 
@@ -30,8 +40,8 @@ const maxConditionMessage = 2048
 
 // setPendingConditions says of an instance without a rental why it has none.
 func setPendingConditions(instance *warmpool.WarmInstance, rented metav1.ConditionStatus, reason, message string, now metav1.Time) {
-	setCondition(&instance.Status.Conditions, warmpool.ConditionRented, rented, reason, message, now)
-	setCondition(&instance.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, reason, message, now)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionRented, rented, reason, message)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, reason, message)
 }
 
 func isConditionFalse(conditions []metav1.Condition, conditionType string) bool {

@@ -33,14 +33,6 @@ func timeOf(at *metav1.Time) time.Time {
 	return at.Time
 }
 
-// optionalTime wraps a time; the zero time is nil.
-func optionalTime(at time.Time) *metav1.Time {
-	if at.IsZero() {
-		return nil
-	}
-	return &metav1.Time{Time: at}
-}
-
 // signedUSD prints an amount for a status.
 func signedUSD(amount fleet.USDMicros) warmpool.SignedUSD { return warmpool.SignedUSD(amount.String()) }
 

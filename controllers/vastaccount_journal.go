@@ -38,7 +38,7 @@ func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Nam
 
 // prepareRent does everything that must be there before the rent: the
 // instance's own password, and the environment with the values of Secrets.
-func (r *VastAccountReconciler) prepareRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
+func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
 	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
 		return fleet.RentRequest{}, fmt.Errorf("the WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", instance.Name, warmpool.FinalizerTerminate)
 	}
@@ -228,10 +228,10 @@ func applyOutcome(instance *warmpool.WarmInstance, number int32, outcome *rentOu
 			Label: fleet.Label{Installation: installation, InstanceUID: string(instance.UID), Attempt: number}.String(),
 		}
 		instance.Status.Price.QuotedUSDPerHour = warmpool.SignedUSD(attempt.QuotedUSDPerHour)
-		setCondition(&instance.Status.Conditions, warmpool.ConditionRented, metav1.ConditionTrue, reasonRented,
-			fmt.Sprintf("Rental %d at $%s/h.", outcome.rentalID, attempt.QuotedUSDPerHour), now)
-		setCondition(&instance.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, reasonProvisioning,
-			"Rented; Vast.ai is preparing the container.", now)
+		conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionRented, metav1.ConditionTrue, reasonRented,
+			fmt.Sprintf("Rental %d at $%s/h.", outcome.rentalID, attempt.QuotedUSDPerHour))
+		conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, reasonProvisioning,
+			"Rented; Vast.ai is preparing the container.")
 	case warmpool.AttemptUnknown:
 		setPendingConditions(instance, metav1.ConditionUnknown, planner.ReasonRentOutcomeUnknown,
 			"It is not known whether the rent succeeded: "+outcome.message+" Its price stays reserved and nothing is rented in its place until the list of instances tells.", now)

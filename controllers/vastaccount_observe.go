@@ -89,8 +89,8 @@ func adoptRental(instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt,
 		instance.Status.Rental.Label = bounded(resolution.Rental.Label, maxLabel)
 	}
 	instance.Status.Price.QuotedUSDPerHour = warmpool.SignedUSD(attempt.QuotedUSDPerHour)
-	setCondition(&instance.Status.Conditions, warmpool.ConditionRented, metav1.ConditionTrue, reasonRented, resolution.Message, now)
-	setCondition(&instance.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, reasonProvisioning, "Rented; Vast.ai is preparing the container.", now)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionRented, metav1.ConditionTrue, reasonRented, resolution.Message)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, reasonProvisioning, "Rented; Vast.ai is preparing the container.")
 }
 
 // maxLabel is Vast.ai's limit at creation.

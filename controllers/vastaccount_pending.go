@@ -6,7 +6,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/planner"
 )
 
@@ -40,14 +39,4 @@ func (r *VastAccountReconciler) reportPending(ctx context.Context, in *rentInput
 		}
 	}
 	return nil
-}
-
-// isUnresolved is true while an attempt of the instance has no known outcome.
-func isUnresolved(instance *warmpool.WarmInstance) bool {
-	for _, attempt := range instance.Status.Attempts {
-		if attempt.Outcome == warmpool.AttemptPending || attempt.Outcome == warmpool.AttemptUnknown {
-			return true
-		}
-	}
-	return false
 }

@@ -157,7 +157,7 @@ func (r *VastAccountReconciler) chooseRent(ctx context.Context, in *rentInput) r
 // what came of it. From the journal on, every way out leaves a recorded outcome.
 func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, choice *rentChoice) error {
 	instance := in.instances[choice.candidate.Instance.UID]
-	request, err := r.prepareRent(ctx, in, instance, choice.admission)
+	request, err := r.prepareRent(ctx, instance, choice.admission)
 	if err != nil {
 		deferral := *choice.admission
 		deferral.Decision, deferral.Reason, deferral.Message = planner.DecisionDeferred, reasonEnvSecretMissing, err.Error()

@@ -38,7 +38,7 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 		status.BalanceUSD = signedUSD(in.link.user.BalanceUSD)
 	}
 	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
-	reportSweep(status, in, plan, now)
+	reportSweep(status, plan, now)
 	status.BlockedMachines = blockedStatus(plan.blocked)
 	r.setAccountConditions(in, plan, now)
 	if err := r.Client.Status().Update(ctx, account); err != nil {
@@ -63,7 +63,7 @@ func (r *VastAccountReconciler) ensureAccountFinalizer(ctx context.Context, in *
 	return r.Client.Update(ctx, account)
 }
 
-func reportSweep(status *warmpool.VastAccountStatus, in *sweepInput, plan *sweepPlan, now metav1.Time) {
+func reportSweep(status *warmpool.VastAccountStatus, plan *sweepPlan, now metav1.Time) {
 	sweep := &warmpool.SweepStatus{
 		Time: now, Total: int32(plan.sweep.Listing.LastTotal), Pages: int32(plan.sweep.Listing.Pages), //nolint:gosec // small counts
 		Trusted: plan.verdict.Trusted,
@@ -144,7 +144,7 @@ func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweep
 		if answer.ok {
 			status = metav1.ConditionTrue
 		}
-		setCondition(&account.Status.Conditions, answer.kind, status, answer.reason, answer.message, now)
+		conditionsAt(&account.Status.Conditions, now).set(answer.kind, status, answer.reason, answer.message)
 	}
 }
 

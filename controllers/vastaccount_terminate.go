@@ -39,10 +39,11 @@ func (r *VastAccountReconciler) reconcileTerminate(ctx context.Context, req ctrl
 		return ctrl.Result{}, err
 	}
 	plan := r.planTerminate(in)
-	if err := r.writeEnds(ctx, in, &plan); err != nil {
-		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: time.Second}, nil
-		}
+	err = r.writeEnds(ctx, in, &plan)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	more, err := r.executeTerminate(ctx, in, &plan)
@@ -145,7 +146,7 @@ func (r *VastAccountReconciler) giveUpLost(ctx context.Context, instance *warmpo
 	now := metav1.Time{Time: r.Clock.Now()}
 	if updated.Status.Failure == nil {
 		updated.Status.Failure = &warmpool.InstanceFailure{Reason: planner.ReasonInstanceLost, Message: bounded(lost.Message, maxAdmissionMessage), Time: now}
-		setCondition(&updated.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, planner.ReasonInstanceLost, lost.Message, now)
+		conditionsAt(&updated.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, planner.ReasonInstanceLost, lost.Message)
 		if err := r.Client.Status().Update(ctx, updated); err != nil {
 			return client.IgnoreNotFound(err)
 		}
@@ -253,8 +254,8 @@ func (r *VastAccountReconciler) recordDestroy(ctx context.Context, instance *war
 	termination.LastRequestTime, termination.Message = &now, bounded(message, maxMessage)
 	termination.Requests++
 	text := fmt.Sprintf("Rental %d ($%s/h) is being destroyed. %s", destroy.RentalID, destroy.USDPerHour, message)
-	setCondition(&updated.Status.Conditions, warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text, now)
-	setCondition(&updated.Status.Conditions, warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text, now)
+	conditionsAt(&updated.Status.Conditions, now).set(warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text)
+	conditionsAt(&updated.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text)
 	err := r.Client.Status().Update(ctx, updated)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil

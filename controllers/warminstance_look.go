@@ -30,11 +30,6 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) er
 	if err != nil {
 		return err
 	}
-	if in.memory.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, in.memory.timeout)
-		defer cancel()
-	}
 	switch in.memory.next {
 	case planner.ActionProbe:
 		result := r.Prober.Probe(ctx, target, in.memory.busy)
@@ -87,7 +82,7 @@ func (r *WarmInstanceReconciler) expectations(in *instanceInput) fleet.Expectati
 // answered from ComfyUI's cache and prove nothing.
 func freshColor() int {
 	var random [4]byte
-	_, _ = rand.Read(random[:]) //nolint:errcheck // crypto/rand never fails
+	_, _ = rand.Read(random[:]) // it never fails
 	const colors = 1 << 24
 	return int(binary.BigEndian.Uint32(random[:]) % colors)
 }

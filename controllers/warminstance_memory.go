@@ -15,10 +15,9 @@ type probeMemory struct {
 	uid    types.UID
 	health planner.HealthMemory
 	// next is the look that was decided on, nextAt when it is due.
-	next    planner.HealthAction
-	nextAt  time.Time
-	timeout time.Duration
-	busy    bool
+	next   planner.HealthAction
+	nextAt time.Time
+	busy   bool
 	// seen is what the rental was like: a change makes the next look due at once.
 	seen rentalFacts
 	// password is read once, and again after it was refused.
@@ -52,7 +51,7 @@ func (m *probeMemory) notDue(in *instanceInput, now time.Time) time.Duration {
 
 // remember keeps the decision for the next look.
 func (m *probeMemory) remember(in *instanceInput, health planner.HealthMemory, decision *planner.HealthDecision) {
-	m.health, m.next, m.timeout, m.busy = health, decision.Next, decision.NextTimeout, decision.Busy
+	m.health, m.next, m.busy = health, decision.Next, decision.Busy
 	m.nextAt, m.seen = in.health.Now.Add(decision.NextAfter), factsOf(in)
 }
 

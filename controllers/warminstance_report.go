@@ -2,8 +2,6 @@ package controllers
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -29,7 +27,7 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 	for kind, answer := range map[string]planner.HealthCondition{
 		warmpool.ConditionRunning: decision.Running, warmpool.ConditionStarted: decision.Started, warmpool.ConditionReady: decision.Ready,
 	} {
-		setCondition(&after.Status.Conditions, kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message, now)
+		conditionsAt(&after.Status.Conditions, now).set(kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
 	r.reportProof(in, after, now)
 	if after.Status.ReadyTime == nil && isConditionTrue(after.Status.Conditions, warmpool.ConditionReady) {
@@ -135,5 +133,5 @@ func (r *WarmInstanceReconciler) tell(ctx context.Context, before, after *warmpo
 	if now.Status == metav1.ConditionFalse && before.Status.ReadyTime != nil {
 		kind = corev1.EventTypeWarning
 	}
-	r.Events.Eventf(after, nil, kind, now.Reason, "Probe", "%s", strings.TrimSpace(fmt.Sprintf("%s", now.Message)))
+	r.Events.Eventf(after, nil, kind, now.Reason, "Probe", "%s", now.Message)
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -225,9 +226,7 @@ func resourceVersion(in *poolInput, uid string) *string {
 func newInstance(pool *warmpool.WarmPool) *warmpool.WarmInstance {
 	template := pool.Spec.Template.DeepCopy()
 	labels := map[string]string{}
-	for key, value := range template.Metadata.Labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, template.Metadata.Labels)
 	labels[warmpool.LabelPool], labels[warmpool.LabelAccount] = pool.Name, pool.Spec.AccountRef.Name
 	return &warmpool.WarmInstance{
 		ObjectMeta: metav1.ObjectMeta{

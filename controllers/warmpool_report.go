@@ -35,10 +35,10 @@ func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *po
 		CommittedUSDPerHour: signedUSD(verdict.CommittedUSDPerHour), ObservedUSDPerHour: signedUSD(verdict.ObservedUSDPerHour),
 		HeadroomUSDPerHour: signedUSD(verdict.HeadroomUSDPerHour),
 	}
-	status.LastAdmission = oldestAdmission(in, verdict, status.LastAdmission)
+	status.LastAdmission = shownAdmission(in, verdict, status.LastAdmission)
 	status.Failures = failuresStatus(in, plan)
 	for _, answer := range verdict.Conditions {
-		setCondition(&status.Conditions, answer.Type, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message, now)
+		conditionsAt(&status.Conditions, now).set(answer.Type, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
 	if equality.Semantic.DeepEqual(before.Status, in.pool.Status) {
 		return nil
@@ -50,30 +50,35 @@ func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *po
 	return nil
 }
 
-// oldestAdmission is the answer to the oldest waiting instance; the last one
-// stays when none waits.
-func oldestAdmission(in *poolInput, verdict *planner.PoolVerdict, last *warmpool.Admission) *warmpool.Admission {
-	var oldest *warmpool.WarmInstance
+// shownAdmission is the answer to the oldest waiting instance, else the newest
+// answer of all; the last one stays when no instance has any.
+func shownAdmission(in *poolInput, verdict *planner.PoolVerdict, last *warmpool.Admission) *warmpool.Admission {
+	var oldest, newest *warmpool.WarmInstance
 	for k := range in.instances {
 		instance := &in.instances[k]
-		waits := instance.Status.LastAdmission != nil && instance.Status.Rental == nil && instance.DeletionTimestamp.IsZero()
-		if waits && (oldest == nil || instance.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
+		if instance.Status.LastAdmission == nil {
+			continue
+		}
+		if newest == nil || newest.Status.LastAdmission.Time.Before(&instance.Status.LastAdmission.Time) {
+			newest = instance
+		}
+		if waits(instance) && (oldest == nil || instance.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
 			oldest = instance
 		}
 	}
-	if oldest != nil && verdict.LastAdmission != nil {
+	switch {
+	case oldest != nil && verdict.LastAdmission != nil:
 		return oldest.Status.LastAdmission
+	case newest != nil:
+		return newest.Status.LastAdmission
+	default:
+		return last
 	}
-	var newest *warmpool.Admission
-	for k := range in.instances {
-		if admission := in.instances[k].Status.LastAdmission; admission != nil && (newest == nil || newest.Time.Before(&admission.Time)) {
-			newest = admission
-		}
-	}
-	if newest != nil {
-		return newest
-	}
-	return last
+}
+
+// waits is true for an instance that wants a rental and has none.
+func waits(instance *warmpool.WarmInstance) bool {
+	return instance.Status.Rental == nil && instance.DeletionTimestamp.IsZero()
 }
 
 func failuresStatus(in *poolInput, plan *poolPlan) warmpool.PoolFailures {

@@ -99,9 +99,9 @@ func newManager(settings *options.Manager, env *Environment, lease *leaseGuard) 
 	}
 	managerOptions.Controller.SkipNameValidation = &env.SkipNameValidation
 	if settings.LeaderElect {
-		lock, err := lease.lock(env.RESTConfig, settings.LeaderElectionNamespace)
-		if err != nil {
-			return nil, err
+		lock, lockErr := lease.lock(env.RESTConfig, settings.LeaderElectionNamespace)
+		if lockErr != nil {
+			return nil, lockErr
 		}
 		managerOptions.LeaderElection = true
 		managerOptions.LeaderElectionResourceLockInterface = lock

@@ -76,8 +76,9 @@ func (m *HealthMemory) observeProbe(probe *fleet.ProbeResult, in *HealthInput) {
 	wasUp := in.WasReady || !m.firstServedAt.IsZero()
 	// Nothing behind the front, or nobody on the port: the process went away
 	// and comes back with a cold GPU and an empty queue. A long silence may
-	// hide the same.
-	if wasUp && (isDown(probe.Signal) || m.failures >= in.Probes.FailureThreshold) {
+	// hide the same, unless it had work, which explains it.
+	patient := isSilent(probe.Signal) && !m.knownIdle && probe.At.Sub(m.failingSince) < seconds(in.Probes.BusySilenceSeconds)
+	if wasUp && (isDown(probe.Signal) || (m.failures >= in.Probes.FailureThreshold && !patient)) {
 		m.suspect = true
 	}
 }

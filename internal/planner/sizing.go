@@ -216,7 +216,7 @@ func (s *sizing) endSurplus() {
 	if surplus <= 0 {
 		return
 	}
-	message := fmt.Sprintf("%d unclaimed instances are ready or on their way, %d are wanted", s.count(isLive), s.in.Pool.Replicas)
+	message := fmt.Sprintf("%d unclaimed instances exist or are on their way, spec.replicas is %d", s.count(isLive), s.in.Pool.Replicas)
 	s.endWhere(func(c *candidate) bool {
 		if surplus <= 0 || !isLive(c.state) {
 			return false

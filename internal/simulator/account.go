@@ -92,8 +92,12 @@ func (w *world) watchCredit() {
 func (w *world) exhaust() {
 	w.account.settle(w.now)
 	for _, id := range w.order {
+		w.rentals[id].wantsStart = false
+	}
+	for _, id := range w.order {
+		// A destroyed rental that reads still show must not begin to bill again.
 		r := w.rentals[id]
-		if r.intended == stateRunning {
+		if r.account == w.account && r.goneAt.IsZero() && r.intended == stateRunning {
 			w.halt(r, "Account out of credit")
 		}
 	}

@@ -76,7 +76,7 @@ func (s *Server) Offers(diskGB float64) (rows []map[string]any) {
 func (s *Server) AddOffer(spec OfferSpec) (id int64, err error) {
 	s.world.locked(func() {
 		var snapshots [][]map[string]any
-		if snapshots, err = loadRecordings(); err == nil {
+		if snapshots, err = loadRecordings(1); err == nil {
 			id, err = s.world.market.addSpec(spec, snapshots[0], s.world.now)
 		}
 	})

@@ -177,6 +177,27 @@ func TestCreditExhaustion(t *testing.T) {
 	}
 }
 
+// TestExhaustionSparesTheDestroyed proves that a destroyed rental that reads
+// still show does not bill again when the credit runs out meanwhile.
+func TestExhaustionSparesTheDestroyed(t *testing.T) {
+	s := startSim(t, func(c *Config) {
+		c.CreditMicros = 1000
+		c.Market.Offers = []OfferSpec{{ID: 1, StorageMicrosPerGBMonth: 7_200_000}, {ID: 2, MachineID: 9}}
+	})
+	a := s.rent(1, "a")
+	s.rent(2, "b")
+	s.fault(FaultSpec{Name: FaultDestroyLingers, Params: map[string]string{"for": "7200"}})
+	destroy(s, a)
+	s.step(time.Hour)
+	m := s.Meter()
+	if m.CreditMicros > 0 {
+		t.Fatalf("credit %d: the test needs none left", m.CreditMicros)
+	}
+	if last := m.Records[0].Intervals[len(m.Records[0].Intervals)-1]; last.To.IsZero() || m.Records[0].CostMicros != 0 {
+		t.Errorf("the destroyed one bills: %+v", last)
+	}
+}
+
 // TestBidTooLow proves that a refused bid leaves a stopped rental that bills
 // storage, named in the error body.
 func TestBidTooLow(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"slices"
@@ -29,13 +30,17 @@ const (
 	specPorts  = 200
 )
 
-// loadRecordings reads the recorded rows of every snapshot, latest first.
-func loadRecordings() ([][]map[string]any, error) {
+// loadRecordings reads the recorded rows of so many snapshots, latest first; 0 is all.
+func loadRecordings(most int) ([][]map[string]any, error) {
 	entries, err := recordings.ReadDir("market")
 	if err != nil {
 		return nil, fmt.Errorf("reading recorded offers: %w", err)
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() })
 	slices.Reverse(entries)
+	if most > 0 {
+		entries = entries[:most]
+	}
 	snapshots := make([][]map[string]any, 0, len(entries))
 	for _, entry := range entries {
 		data, err := recordings.ReadFile("market/" + entry.Name())
@@ -57,7 +62,11 @@ func loadRecordings() ([][]map[string]any, error) {
 
 // seedMarket fills the market as the configuration says.
 func seedMarket(cfg Config, now time.Time) (*market, error) {
-	snapshots, err := loadRecordings()
+	most := 0
+	if cfg.Market.Offers != nil || cfg.Market.Limit > 0 {
+		most = 1
+	}
+	snapshots, err := loadRecordings(most)
 	if err != nil {
 		return nil, err
 	}

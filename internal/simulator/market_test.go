@@ -73,7 +73,7 @@ func TestMarketLimitAndReplicas(t *testing.T) {
 // field that was recorded, and with the recorded price.
 func TestRecordedRows(t *testing.T) {
 	s := startSim(t, func(c *Config) { c.Market = Market{Frozen: true} })
-	snapshots, err := loadRecordings()
+	snapshots, err := loadRecordings(1)
 	if err != nil {
 		t.Fatal(err)
 	}

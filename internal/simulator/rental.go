@@ -324,7 +324,7 @@ func (w *world) freeGPUs(r *rental) {
 func (w *world) fireQueued(c *machine) {
 	for _, id := range slices.Clone(w.order) {
 		r := w.rentals[id]
-		if r == nil || !r.wantsStart || r.machine != c {
+		if r == nil || !r.wantsStart || r.machine != c || !r.goneAt.IsZero() {
 			continue
 		}
 		if r.gpus = w.market.takeFree(c, r.size); r.gpus != nil {

@@ -1,6 +1,7 @@
 package vastai
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -176,20 +177,19 @@ func TestRentAcceptsASuccess(t *testing.T) {
 	}
 }
 
-// otherVerdicts lists what answers mean for calls other than a rent.
 func TestReadsAndWritesUnderstandRefusals(t *testing.T) {
-	calls := map[string]func(*testing.T, *Client) error{
-		"get":  func(t *testing.T, c *Client) error { _, err := c.GetRental(t.Context(), 9); return err },
-		"list": func(t *testing.T, c *Client) error { _, err := c.ListRentals(t.Context()); return err },
-		"search": func(t *testing.T, c *Client) error {
-			_, err := c.SearchOffers(t.Context(), fleet.OfferQuery{DiskGB: 8})
+	calls := map[string]func(context.Context, *Client) error{
+		"get":  func(ctx context.Context, c *Client) error { _, err := c.GetRental(ctx, 9); return err },
+		"list": func(ctx context.Context, c *Client) error { _, err := c.ListRentals(ctx); return err },
+		"search": func(ctx context.Context, c *Client) error {
+			_, err := c.SearchOffers(ctx, fleet.OfferQuery{DiskGB: 8})
 			return err
 		},
-		"destroy": func(t *testing.T, c *Client) error { return c.DestroyRental(t.Context(), 9) },
-		"start":   func(t *testing.T, c *Client) error { return c.StartRental(t.Context(), 9) },
-		"label":   func(t *testing.T, c *Client) error { return c.SetLabel(t.Context(), 9, "x") },
-		"user":    func(t *testing.T, c *Client) error { _, err := c.CurrentUser(t.Context()); return err },
-		"logs":    func(t *testing.T, c *Client) error { _, err := c.Logs(t.Context(), 9, 10); return err },
+		"destroy": func(ctx context.Context, c *Client) error { return c.DestroyRental(ctx, 9) },
+		"start":   func(ctx context.Context, c *Client) error { return c.StartRental(ctx, 9) },
+		"label":   func(ctx context.Context, c *Client) error { return c.SetLabel(ctx, 9, "x") },
+		"user":    func(ctx context.Context, c *Client) error { _, err := c.CurrentUser(ctx); return err },
+		"logs":    func(ctx context.Context, c *Client) error { _, err := c.Logs(ctx, 9, 10); return err },
 	}
 	tests := map[string]struct {
 		call   string
@@ -240,7 +240,7 @@ func TestReadsAndWritesUnderstandRefusals(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				err := calls[test.call](t, newTestClient(t, always(test.status, test.body), withoutLimits))
+				err := calls[test.call](t.Context(), newTestClient(t, always(test.status, test.body), withoutLimits))
 				if got := providerError(t, err).Kind; got != test.want {
 					t.Errorf("kind = %s, want %s (%v)", got, test.want, err)
 				}

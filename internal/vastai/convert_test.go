@@ -17,7 +17,7 @@ import (
 )
 
 // recorded returns the recorded offers of one file.
-func recorded(t testing.TB, name string) []byte {
+func recorded(t *testing.T, name string) []byte {
 	t.Helper()
 	file, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {

@@ -74,13 +74,13 @@ func always(status int, body string) *wire {
 	return &wire{answer: func(int, *http.Request) (*http.Response, error) { return respond(status, body), nil }}
 }
 
-// sequence answers the n-th request with the n-th body, all with one status.
-func sequence(status int, bodies ...string) *wire {
+// sequence answers the n-th request with the n-th body and status 200.
+func sequence(bodies ...string) *wire {
 	return &wire{answer: func(n int, _ *http.Request) (*http.Response, error) {
 		if n > len(bodies) {
 			return nil, errors.New("unexpected request")
 		}
-		return respond(status, bodies[n-1]), nil
+		return respond(200, bodies[n-1]), nil
 	}}
 }
 

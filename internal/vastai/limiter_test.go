@@ -28,6 +28,15 @@ func take(t *testing.T, l *limiter, endpoint Endpoint) {
 	got.release()
 }
 
+// seconds makes durations.
+func seconds(numbers ...int) []time.Duration {
+	durations := make([]time.Duration, 0, len(numbers))
+	for _, number := range numbers {
+		durations = append(durations, time.Duration(number)*time.Second)
+	}
+	return durations
+}
+
 func TestCallsOfOneEndpointKeepTheDocumentedInterval(t *testing.T) {
 	documented := map[Endpoint]time.Duration{
 		EndpointSearch: 6 * time.Second, EndpointRent: 4500 * time.Millisecond, EndpointList: time.Second,
@@ -108,8 +117,12 @@ func TestAfterASharedPauseTheImportantGoFirst(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want := []service{
-			{EndpointDestroy, 5 * time.Second}, {EndpointList, 6 * time.Second}, {EndpointRent, 7 * time.Second},
-			{EndpointSearch, 8 * time.Second}, {EndpointUser, 9 * time.Second}, {EndpointGet, 10 * time.Second},
+			{EndpointDestroy, 5 * time.Second},
+			{EndpointList, 6 * time.Second},
+			{EndpointRent, 7 * time.Second},
+			{EndpointSearch, 8 * time.Second},
+			{EndpointUser, 9 * time.Second},
+			{EndpointGet, 10 * time.Second},
 		}
 		if diff := cmp.Diff(want, order); diff != "" {
 			t.Errorf("order (-want +got):\n%s", diff)
@@ -120,12 +133,12 @@ func TestAfterASharedPauseTheImportantGoFirst(t *testing.T) {
 func TestSharedPauseDoublesAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(clock.RealClock{}, unlimited())
-		for _, want := range []time.Duration{5, 10, 20, 40, 60, 60} {
+		for _, want := range seconds(5, 10, 20, 40, 60, 60) {
 			l.pauseAll(0)
 			started := time.Now()
 			take(t, l, EndpointGet)
-			if got := time.Since(started); got != want*time.Second {
-				t.Errorf("pause = %s, want %d s", got, want)
+			if got := time.Since(started); got != want {
+				t.Errorf("pause = %s, want %s", got, want)
 			}
 		}
 		for range 5 {
@@ -152,12 +165,12 @@ func TestRefusalsDoubleTheIntervalAndSuccessesHalveIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(clock.RealClock{}, DefaultLimits())
 		take(t, l, EndpointDestroy)
-		for _, want := range []time.Duration{6, 12, 24, 48, 60, 60} {
+		for _, want := range seconds(6, 12, 24, 48, 60, 60) {
 			l.penalise(EndpointDestroy, 0)
 			started := time.Now()
 			take(t, l, EndpointDestroy)
-			if got := time.Since(started); got != want*time.Second {
-				t.Errorf("wait after a refusal = %s, want %d s", got, want)
+			if got := time.Since(started); got != want {
+				t.Errorf("wait after a refusal = %s, want %s", got, want)
 			}
 		}
 		time.Sleep(time.Hour)
@@ -247,40 +260,40 @@ func TestAnEndedContextSendsNothing(t *testing.T) {
 }
 
 func TestTheLimiterLearnsFromAnswers(t *testing.T) {
-	refuse := func(status int, body string, headers ...string) func(int, *http.Request) (*http.Response, error) {
-		return func(n int, _ *http.Request) (*http.Response, error) {
-			if n > 1 {
-				return respond(200, `{"success":true,"new_contract":7}`), nil
-			}
-			response := respond(status, body)
-			for i := 0; i+1 < len(headers); i += 2 {
-				response.Header.Set(headers[i], headers[i+1])
-			}
-			return response, nil
-		}
+	type refusal struct {
+		status     int
+		body       string
+		retryAfter string
 	}
 	tests := map[string]struct {
-		answer func(int, *http.Request) (*http.Response, error)
-		want   time.Duration
+		first refusal
+		want  time.Duration
 	}{
-		"penalty of a rent":              {refuse(429, limiterPlain), 12 * time.Second},
-		"retry-after zero":               {refuse(429, limiterPlain, "Retry-After", "0"), 12 * time.Second},
-		"retry-after longer":             {refuse(429, limiterPlain, "Retry-After", "30"), 30 * time.Second},
-		"retry-after fraction":           {refuse(429, limiterPlain, "Retry-After", "13.5"), 13500 * time.Millisecond},
-		"retry-after date":               {refuse(429, limiterPlain, "Retry-After", "Sat, 01 Jan 2000 00:00:42 GMT"), 42 * time.Second},
-		"retry-after past date":          {refuse(429, limiterPlain, "Retry-After", "Fri, 31 Dec 1999 00:00:42 GMT"), 12 * time.Second},
-		"retry-after absurd":             {refuse(429, limiterPlain, "Retry-After", "99999999999"), maxRetryAfter},
-		"retry-after negative":           {refuse(429, limiterPlain, "Retry-After", "-5"), 12 * time.Second},
-		"retry_after in the body":        {refuse(429, `{"detail":"API requests too frequent","retry_after":20}`), 20 * time.Second},
-		"limiter's slug with status 200": {refuse(200, limiterSlug), 12 * time.Second},
-		"html 403 pauses":                {refuse(403, htmlPage), 5 * time.Second},
-		"html 429 pauses":                {refuse(429, htmlPage), 5 * time.Second},
-		"another refusal":                {refuse(400, `{"success":false,"error":"invalid_args"}`), 4500 * time.Millisecond},
+		"penalty of a rent":              {refusal{429, limiterPlain, ""}, 12 * time.Second},
+		"retry-after zero":               {refusal{429, limiterPlain, "0"}, 12 * time.Second},
+		"retry-after longer":             {refusal{429, limiterPlain, "30"}, 30 * time.Second},
+		"retry-after fraction":           {refusal{429, limiterPlain, "13.5"}, 13500 * time.Millisecond},
+		"retry-after date":               {refusal{429, limiterPlain, "Sat, 01 Jan 2000 00:00:42 GMT"}, 42 * time.Second},
+		"retry-after past date":          {refusal{429, limiterPlain, "Fri, 31 Dec 1999 00:00:42 GMT"}, 12 * time.Second},
+		"retry-after absurd":             {refusal{429, limiterPlain, "99999999999"}, maxRetryAfter},
+		"retry-after negative":           {refusal{429, limiterPlain, "-5"}, 12 * time.Second},
+		"retry_after in the body":        {refusal{429, `{"detail":"API requests too frequent","retry_after":20}`, ""}, 20 * time.Second},
+		"limiter's slug with status 200": {refusal{200, limiterSlug, ""}, 12 * time.Second},
+		"html 403 pauses":                {refusal{403, htmlPage, ""}, 5 * time.Second},
+		"html 429 pauses":                {refusal{429, htmlPage, ""}, 5 * time.Second},
+		"another refusal":                {refusal{400, `{"success":false,"error":"invalid_args"}`, ""}, 4500 * time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				transport := &wire{answer: test.answer}
+				transport := &wire{answer: func(n int, _ *http.Request) (*http.Response, error) {
+					if n > 1 {
+						return respond(200, `{"success":true,"new_contract":7}`), nil
+					}
+					response := respond(test.first.status, test.first.body)
+					response.Header.Set("Retry-After", test.first.retryAfter)
+					return response, nil
+				}}
 				client := newTestClient(t, transport)
 				if _, err := rentOnce(t.Context(), client); err == nil {
 					t.Fatal("the first rent succeeded")

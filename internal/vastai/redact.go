@@ -13,6 +13,8 @@ const (
 	placeholder = "REDACTED"
 	// maxMessage bounds texts of the provider in errors and status, in characters.
 	maxMessage = 400
+	// maxScanned bounds how much of a text is searched for a message, in bytes.
+	maxScanned = 16 << 10
 	// minSecret is the length from which a value that was sent counts as a
 	// secret when it comes back: "1" or "true" would only shred the text.
 	minSecret = 6
@@ -47,6 +49,11 @@ func newRedactor(key string) *redactor {
 
 // text removes the key, the given secrets and everything that looks like one.
 func (r *redactor) text(text string, secrets []string) string {
+	return r.patterns(r.literals(text, secrets))
+}
+
+// literals removes the key and the given secrets.
+func (r *redactor) literals(text string, secrets []string) string {
 	for _, secret := range secrets {
 		if len(secret) >= minSecret {
 			text = strings.ReplaceAll(text, secret, placeholder)
@@ -55,6 +62,11 @@ func (r *redactor) text(text string, secrets []string) string {
 	for _, secret := range r.exact {
 		text = strings.ReplaceAll(text, secret, placeholder)
 	}
+	return text
+}
+
+// patterns removes everything that looks like a secret.
+func (r *redactor) patterns(text string) string {
 	text = r.bearer.ReplaceAllString(text, "$1 "+placeholder)
 	text = r.query.ReplaceAllString(text, "${1}"+placeholder)
 	text = r.userinfo.ReplaceAllString(text, "://"+placeholder+"@")
@@ -73,7 +85,13 @@ func (r *redactor) text(text string, secrets []string) string {
 // message makes a text of the provider fit for errors and status: redacted,
 // one line, bounded.
 func (r *redactor) message(text string, secrets []string) string {
-	text = r.text(strings.ToValidUTF8(text, "�"), secrets)
+	text = r.literals(strings.ToValidUTF8(text, "�"), secrets)
+	if len(text) > maxScanned {
+		// Cut between words, so that no half of a secret escapes the patterns.
+		text = text[:maxScanned]
+		text = text[:max(strings.LastIndexAny(text, " \t\r\n"), 0)]
+	}
+	text = r.patterns(text)
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '

@@ -2,6 +2,7 @@ package vastai
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -167,12 +168,8 @@ func TestSearchAsksForWhatTheQuerySays(t *testing.T) {
 				t.Fatalf("SearchOffers() = %v, %v", offers, err)
 			}
 			want := map[string]any{}
-			for key, value := range base {
-				want[key] = value
-			}
-			for key, value := range test.want {
-				want[key] = value
-			}
+			maps.Copy(want, base)
+			maps.Copy(want, test.want)
 			sent := transport.calls()[0]
 			if diff := cmp.Diff(want, fields(t, sent.Body)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
@@ -220,7 +217,7 @@ func TestAccountCalls(t *testing.T) {
 	})
 	t.Run("charges", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			transport := sequence(200,
+			transport := sequence(
 				`{"success":true,"next_token":"n","results":[{"start":1700000000,"end":1700003600.5,"type":"instance","source":"instance-77","amount":"0.1234567","metadata":{"label":"wp1.x"}}]}`,
 				`{"success":true,"next_token":null,"results":[{"type":"volume","source":"volume-3","amount":1,"metadata":null}]}`)
 			charges, err := newTestClient(t, transport).Charges(t.Context(), time.Unix(100, 0), time.Unix(200, 0))

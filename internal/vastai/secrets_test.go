@@ -118,13 +118,13 @@ func TestSecretsDoNotPrint(t *testing.T) {
 
 func TestLogsAreFetchedWithoutTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		transport := &wire{answer: func(n int, request *http.Request) (*http.Response, error) {
-			switch {
-			case n == 1:
+		transport := &wire{answer: func(n int, _ *http.Request) (*http.Response, error) {
+			switch n {
+			case 1:
 				return respond(200, `{"success":true,"result_url":"https://s3.test/log?sig=abc"}`), nil
-			case n == 2:
+			case 2:
 				return respond(403, "<Error/>"), nil
-			case n == 3:
+			case 3:
 				return respond(404, ""), nil
 			default:
 				return respond(200, "\x1b[1;32mready\x1b[0m\r\n 10%\r 99%\r100%\n\x1b]0;title\x07HF_TOKEN=hf_abc\x00\nlast\xff"), nil
@@ -189,7 +189,7 @@ func TestLogsGiveUp(t *testing.T) {
 }
 
 func TestALongLogIsCut(t *testing.T) {
-	transport := sequence(200, `{"success":true,"result_url":"http://s3.test/log"}`, strings.Repeat("0123456789abcde\n", maxLog/8))
+	transport := sequence(`{"success":true,"result_url":"http://s3.test/log"}`, strings.Repeat("0123456789abcde\n", maxLog/8))
 	log, err := newTestClient(t, transport).Logs(t.Context(), 9, 10)
 	if err != nil || len(log) != maxLog {
 		t.Errorf("%d bytes, %v", len(log), err)

@@ -17,7 +17,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -101,11 +100,12 @@ func (w *world) startOperator() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	rest := shared.ManagerRESTConfig(w.T)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
 		err := operator.Run(ctx, settings, operator.Environment{
-			RESTConfig: shared.ManagerRESTConfig(w.T), Logger: w.logger(), Clock: w.clock,
+			RESTConfig: rest, Logger: w.logger(), Clock: w.clock,
 			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
 		})
 		if err != nil {
@@ -156,7 +156,7 @@ func account(change func(*warmpool.VastAccount)) []client.Object {
 func pool(replicas int32, ceiling warmpool.USD) *warmpool.WarmPool {
 	return &warmpool.WarmPool{
 		ObjectMeta: metav1.ObjectMeta{Name: "sdxl"},
-		Spec:       warmpool.WarmPoolSpec{Replicas: ptr.To(replicas), Cost: warmpool.PoolCost{CeilingUSDPerHour: ceiling}},
+		Spec:       warmpool.WarmPoolSpec{Replicas: new(replicas), Cost: warmpool.PoolCost{CeilingUSDPerHour: ceiling}},
 	}
 }
 

@@ -41,13 +41,16 @@ func FuzzPrompt(f *testing.F) {
 			if checked.refusal != nil {
 				continue
 			}
+			sign := &signer{graph: g, known: map[string]string{}, salt: func(*graphNode) string { return "" }}
 			for _, id := range g.executionOrder(checked.outputs, func(string) bool { return false }) {
 				for _, l := range g.nodes[id].links() {
 					if g.nodes[l.node] == nil {
 						t.Fatalf("accepted a link from %s to %s, which is not there", id, l.node)
 					}
 				}
-				g.signature(id, func(*graphNode) string { return "" })
+				if sign.signature(id) == "" {
+					t.Fatalf("node %s has no signature", id)
+				}
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package comfysim
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -158,36 +159,37 @@ func (n *graphNode) seed(name string) uint64 {
 	return u
 }
 
-// signature identifies what a node computes: its class, its own values, and the signatures of what it takes in. salt adds what
-// lies outside the prompt, as the content of an input file.
-func (g *graph) signature(id string, salt func(*graphNode) string) string {
-	hash := fnv.New128a()
-	g.sign(hash.Write, id, salt, 0)
-	return strconv.Quote(string(hash.Sum(nil)))
+// signer computes signatures of a prompt's nodes, each once: graphs in which many nodes share inputs would take for ever otherwise.
+type signer struct {
+	graph *graph
+	salt  func(*graphNode) string // what lies outside the prompt, as the content of an input file
+	known map[string]string
 }
 
-func (g *graph) sign(write func([]byte) (int, error), id string, salt func(*graphNode) string, depth int) {
-	node := g.nodes[id]
-	if node == nil || depth > len(g.nodes) {
-		return
+// signature identifies what a node computes: its class, its own values, and the signatures of what it takes in.
+func (s *signer) signature(id string) string {
+	if known, ok := s.known[id]; ok {
+		return known
 	}
-	put := func(parts ...string) {
-		for _, part := range parts {
-			_, _ = write([]byte(part)) //nolint:errcheck // a hash never fails
-			_, _ = write([]byte{0})    //nolint:errcheck // a hash never fails
-		}
+	s.known[id] = "cycle" // found again below only by a cycle, which validation refuses
+	node := s.graph.nodes[id]
+	if node == nil {
+		return ""
 	}
-	put(node.class, salt(node))
+	hash := fnv.New128a()
+	put := func(part string) { _, _ = hash.Write([]byte(part + "\x00")) }
+	put(node.class)
+	put(s.salt(node))
 	for _, name := range sortedKeys(node.inputs) {
 		put(name)
 		if l, _, ok := asLink(node.inputs[name]); ok {
-			put("link", strconv.Itoa(l.slot))
-			g.sign(write, l.node, salt, depth+1)
+			put("link " + strconv.Itoa(l.slot) + " " + s.signature(l.node))
 			continue
 		}
 		put(string(node.inputs[name]))
 	}
-	put("end")
+	s.known[id] = hex.EncodeToString(hash.Sum(nil))
+	return s.known[id]
 }
 
 // executionOrder is the nodes that the outputs need, each after what it takes in. Behind a node that is known already nothing is

@@ -42,6 +42,7 @@ type run struct {
 	it       *item
 	defs     map[string]nodeDef
 	order    []string
+	signer   *signer
 	results  map[string]*nodeResult
 	executed []string
 	states   map[string]any
@@ -108,11 +109,17 @@ func (r *run) begin() bool {
 // results of the one before it. --cache-lru keeps more, --cache-none nothing.
 func (r *run) lookUpCacheLocked() []string {
 	p := r.proc
+	r.signer = &signer{graph: r.it.graph, known: map[string]string{}, salt: func(node *graphNode) string {
+		if node.class == "LoadImage" {
+			return r.inst.files.version("input", node.text("image"))
+		}
+		return ""
+	}}
 	keep := map[string]*nodeResult{}
 	suffixes := map[string]string{}
 	cached := []string{}
 	for _, id := range r.it.graph.order {
-		key := r.cacheKey(id)
+		key := r.signer.signature(id)
 		if result := p.cache[key]; result != nil {
 			keep[key] = result
 			r.results[id] = result
@@ -130,21 +137,12 @@ func (r *run) lookUpCacheLocked() []string {
 	return cached
 }
 
-func (r *run) cacheKey(id string) string {
-	return r.it.graph.signature(id, func(node *graphNode) string {
-		if node.class == "LoadImage" {
-			return r.inst.files.version("input", node.text("image"))
-		}
-		return ""
-	})
-}
-
 func (r *run) remember(id string, result *nodeResult) {
 	p, limit := r.proc, r.inst.args.cacheLRU
 	if r.inst.args.cacheNone {
 		return
 	}
-	key := r.cacheKey(id)
+	key := r.signer.signature(id)
 	p.cache[key] = result
 	if limit == 0 {
 		return

@@ -196,7 +196,7 @@ func (b *bench) eventually(what string, condition func() bool) {
 		if condition() {
 			return true
 		}
-		b.clk.step(250 * time.Millisecond)
+		b.clk.step(time.Second)
 		return false
 	})
 }

@@ -3,7 +3,6 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -67,7 +66,10 @@ func (n Number) Scaled(decimals int) (int64, bool) {
 		kept += strings.Repeat("0", point-len(kept))
 	}
 	result, err := strconv.ParseInt(value.sign+kept, 10, 64)
-	return result, err == nil
+	if err != nil {
+		return 0, false
+	}
+	return result, true
 }
 
 // Shift returns the Number × 10^exponent with every digit kept. Text that is
@@ -104,7 +106,10 @@ func (n Number) Float() (float64, bool) {
 		return 0, false
 	}
 	value, err := strconv.ParseFloat(string(n), 64)
-	return value, err == nil && !math.IsInf(value, 0)
+	if err != nil {
+		return 0, false
+	}
+	return value, true
 }
 
 // MarshalJSON writes the digits as they are, null for the empty Number, and
@@ -145,5 +150,5 @@ func scalarText(data []byte) string {
 			return text
 		}
 	}
-	return string(data)
+	return strings.ToValidUTF8(string(data), "\ufffd")
 }

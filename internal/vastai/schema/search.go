@@ -76,13 +76,16 @@ func (s SearchRequest) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the controls of a search: %w", err)
 	}
-	flat := map[string]any{}
-	if err := json.Unmarshal(controls, &flat); err != nil {
+	flat := map[string]json.RawMessage{}
+	if err = json.Unmarshal(controls, &flat); err != nil {
 		return nil, fmt.Errorf("flattening the controls of a search: %w", err)
 	}
 	for field, operators := range s.Filters {
-		if !isSearchControl(field) {
-			flat[field] = operators
+		if isSearchControl(field) {
+			continue
+		}
+		if flat[field], err = json.Marshal(operators); err != nil {
+			return nil, fmt.Errorf("encoding the filter on %q: %w", field, err)
 		}
 	}
 	return json.Marshal(flat)
