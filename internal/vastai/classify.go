@@ -62,14 +62,13 @@ func classify(c *call, answer *reply) *fleet.ProviderError {
 	if found.isSuccess(c) {
 		return nil
 	}
-	kind := found.kind(c)
 	return &fleet.ProviderError{
-		Kind:      kind,
+		Kind:      found.kind(c),
 		Operation: c.operation,
 		Status:    found.status,
 		Code:      found.slug,
 		Message:   found.message(answer),
-		Definite:  found.isDefinite(kind),
+		Definite:  found.isDefinite(),
 		RentalID:  found.rentalID,
 	}
 }
@@ -200,10 +199,9 @@ func (f *finding) isUnnamedOfferGone(c *call) bool {
 
 // isDefinite is true when the platform certainly did nothing: it refused in
 // its own words. A contract in the body is proof of the contrary.
-func (f *finding) isDefinite(kind fleet.ErrorKind) bool {
-	queued := kind == fleet.KindResourcesUnavailable && f.status < http.StatusBadRequest
+func (f *finding) isDefinite() bool {
 	switch {
-	case f.rentalID > 0, queued:
+	case f.rentalID > 0:
 		return false
 	case f.status == http.StatusTooManyRequests:
 		return f.slug == slugRateLimit || (!f.html && strings.Contains(f.text, textRateLimit))
@@ -218,7 +216,8 @@ func (f *finding) isDefinite(kind fleet.ErrorKind) bool {
 }
 
 // isDefiniteSlug lists the refusals that are believed even with a status of
-// 200, because each is decided before anything is created.
+// 200, because each is decided before anything is created. "resources_unavailable"
+// is not among them: it queues what was asked for.
 func isDefiniteSlug(slug string) bool {
 	switch slug {
 	case slugOfferGone, slugNoCredit, slugSpendRate, slugNoBilling, slugInvalidArgs, slugInvalidPrice,

@@ -20,11 +20,11 @@ const (
 	logPolls        = 30
 	logPollInterval = 300 * time.Millisecond
 	// maxLog bounds a log; what lies behind is cut off.
-	maxLog = 1 << 20
+	maxLog = 256 << 10
 )
 
 // Logs returns the last lines of a container's log, without terminal colours
-// and without what looks like a secret, at most 1 MiB. The platform uploads
+// and without what looks like a secret, at most 256 KiB. The platform uploads
 // the log to a storage server, which takes seconds and is waited for. That
 // server is never shown the key. Source: PUT /api/v0/instances/request_logs/{id}/.
 func (c *Client) Logs(ctx context.Context, id int64, tailLines int) (string, error) {

@@ -15,13 +15,15 @@ const (
 	maxMessage = 400
 	// maxScanned bounds how much of a text is searched for a message, in bytes.
 	maxScanned = 16 << 10
+	// apiKeyLength is the length of the platform's keys, in hexadecimal digits.
+	apiKeyLength = 64
 	// minSecret is the length from which a value that was sent counts as a
 	// secret when it comes back: "1" or "true" would only shred the text.
 	minSecret = 6
 )
 
 // sensitiveName matches names of variables, keys and parameters whose values are secrets.
-const sensitiveName = `[a-z0-9_.-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|image_login)[a-z0-9_.-]*`
+const sensitiveName = `(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|image_login)[a-z0-9_.-]*`
 
 // redactor removes secrets from texts (I8).
 type redactor struct {
@@ -43,7 +45,7 @@ func newRedactor(key string) *redactor {
 		bearer:   regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}`),
 		query:    regexp.MustCompile(`(?i)([?&](?:[a-z0-9_-]*(?:signature|credential|sig|key|token)[a-z0-9_-]*)=)[^&\s"']+`),
 		userinfo: regexp.MustCompile(`://[^/\s"'@]+@`),
-		hexKey:   regexp.MustCompile(`(?i)(sha256:)?\b[0-9a-f]{64}\b`),
+		hexKey:   regexp.MustCompile(`\b(?:sha256:)?[0-9a-fA-F]+\b`),
 	}
 }
 
@@ -75,10 +77,10 @@ func (r *redactor) patterns(text string) string {
 	text = r.named.ReplaceAllString(text, "${1}"+placeholder)
 	return r.hexKey.ReplaceAllStringFunc(text, func(match string) string {
 		// A digest names an image; a bare one of that length is a key of the platform.
-		if strings.HasPrefix(strings.ToLower(match), "sha256:") {
-			return match
+		if len(match) == apiKeyLength && !strings.HasPrefix(match, "sha256:") {
+			return placeholder
 		}
-		return placeholder
+		return match
 	})
 }
 

@@ -242,3 +242,13 @@ func FuzzPlainText(f *testing.F) {
 		}
 	})
 }
+
+// A key of somebody else is only found by its shape; a cut through it would
+// leave a half that has no shape.
+func TestACutDoesNotHalveASecret(t *testing.T) {
+	foreign := strings.Repeat("ab12", apiKeyLength/4)
+	text := newRedactor(testKey).message("start"+strings.Repeat(" ", maxScanned-30)+foreign, nil)
+	if text != "start" {
+		t.Errorf("message = %q", text)
+	}
+}
