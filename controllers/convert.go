@@ -62,7 +62,6 @@ func plannerInstance(instance *warmpool.WarmInstance) planner.Instance {
 		Rental:          plannerRental(&instance.Status),
 		Started:         instance.Status.ReadyTime != nil,
 		AbandonRentalID: abandonedRental(instance),
-		TemplateHash:    templateHash(&instance.Spec.Template),
 	}
 	if ready := meta.FindStatusCondition(instance.Status.Conditions, warmpool.ConditionReady); ready != nil && ready.Status == metav1.ConditionTrue {
 		converted.Ready, converted.ReadyAt = true, ready.LastTransitionTime.Time

@@ -35,8 +35,9 @@ const (
 	endpointPortal  = "portal"
 )
 
-// errSecretKeyMissing reports an environment variable whose Secret or key is not there.
-var errSecretKeyMissing = errors.New("secret key missing")
+// errCannotPrepare reports a template that cannot be rented as it is; only a
+// person can mend it.
+var errCannotPrepare = errors.New("the rent cannot be prepared")
 
 // effectiveTemplate fills in what the preset leaves to us. It is the only
 // place that knows the preset.
@@ -98,7 +99,7 @@ func publishedPorts(template *warmpool.InstanceTemplate) map[string]int {
 }
 
 // renderRent turns a template into the request of a rent. The secrets are the
-// Secrets that the template names, by name. It returns errSecretKeyMissing with
+// Secrets that the template names, by name. It returns errCannotPrepare with
 // the variable, the Secret and the key when one is not there.
 func renderRent(template warmpool.InstanceTemplate, secrets map[string]*corev1.Secret, password string) (fleet.RentRequest, error) {
 	effective := effectiveTemplate(template)
@@ -145,11 +146,11 @@ func resolveVariable(variable *warmpool.EnvVar, secrets map[string]*corev1.Secre
 	ref := variable.ValueFrom.SecretKeyRef
 	secret, found := secrets[ref.Name]
 	if !found {
-		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and there is no such Secret", errSecretKeyMissing, variable.Name, ref.Key, ref.Name)
+		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and there is no such Secret", errCannotPrepare, variable.Name, ref.Key, ref.Name)
 	}
 	value, found := secret.Data[ref.Key]
 	if !found {
-		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and the Secret has no such key", errSecretKeyMissing, variable.Name, ref.Key, ref.Name)
+		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and the Secret has no such key", errCannotPrepare, variable.Name, ref.Key, ref.Name)
 	}
 	return string(value), nil
 }

@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -80,7 +81,7 @@ func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			controlled = controlled.For(&warmpool.VastAccount{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 		} else {
 			controlled = controlled.For(&warmpool.VastAccount{}).
-				Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(accountOfInstance))
+				Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(accountOfInstance), builder.WithPredicates(wakes(name)))
 		}
 		if name == "vastaccount-rent" {
 			controlled = controlled.Watches(&warmpool.WarmPool{}, handler.EnqueueRequestsFromMapFunc(accountOfPool))
@@ -90,6 +91,26 @@ func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 	}
 	return nil
+}
+
+// wakes says which changes of instances concern a controller: those that wait
+// the renter, those that end the terminator, and those that are gone both.
+func wakes(name string) predicate.Predicate {
+	concerns := func(object client.Object) bool {
+		instance, ok := object.(*warmpool.WarmInstance)
+		if !ok {
+			return false
+		}
+		if name == "vastaccount-rent" {
+			return instance.Status.Rental == nil
+		}
+		return !instance.DeletionTimestamp.IsZero()
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return concerns(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return concerns(e.ObjectNew) },
+		DeleteFunc: func(event.DeleteEvent) bool { return true },
+	}
 }
 
 // accountOfInstance finds the account that pays for an instance.

@@ -40,7 +40,7 @@ func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Nam
 // instance's own password, and the environment with the values of Secrets.
 func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
 	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
-		return fleet.RentRequest{}, fmt.Errorf("the WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", instance.Name, warmpool.FinalizerTerminate)
+		return fleet.RentRequest{}, fmt.Errorf("%w: WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", errCannotPrepare, instance.Name, warmpool.FinalizerTerminate)
 	}
 	secrets := map[string]*corev1.Secret{}
 	for _, name := range secretNames(&instance.Spec.Template) {
@@ -68,15 +68,6 @@ func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmp
 	return request, nil
 }
 
-// ignoreMissingKey keeps errors of the cluster; what a person has to mend is in
-// the status instead.
-func ignoreMissingKey(err error) error {
-	if errors.Is(err, errSecretKeyMissing) {
-		return nil
-	}
-	return err
-}
-
 // ensurePassword makes the instance's Secret, or reads the one it has.
 func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *warmpool.WarmInstance) (string, error) {
 	key := types.NamespacedName{Namespace: instance.Namespace, Name: secretNameFor(instance)}
@@ -86,7 +77,7 @@ func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *wa
 		if password := string(secret.Data[warmpool.SecretKeyWebPassword]); password != "" && metav1.IsControlledBy(&secret, instance) {
 			return password, nil
 		}
-		return "", fmt.Errorf("the Secret %s is in the way: it is not the one of WarmInstance %s; delete it", key.Name, instance.Name)
+		return "", fmt.Errorf("%w: Secret %s is in the way, it is not the one of WarmInstance %s; delete it", errCannotPrepare, key.Name, instance.Name)
 	}
 	if !apierrors.IsNotFound(err) {
 		return "", err

@@ -19,36 +19,43 @@ const (
 	searchFresh = 20 * time.Second
 	// searchIdle is how long the answer serves while it admits nothing.
 	searchIdle = 45 * time.Second
+	// searchInterval is the least time between two searches. Source: "10 per minute per IP".
+	searchInterval = 6 * time.Second
 	// searchForgotten is when an answer is dropped.
 	searchForgotten = 10 * time.Minute
 )
 
-// admit finds offers for a candidate and decides. When no offer matches, it
-// searches once more for the GPUs alone, so that the answer can say which
-// filter turns the market away; nothing is ever rented from that second answer,
-// whose prices are not for the disk that is wanted.
-func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) planner.Admission {
-	answer := r.searchOnce(ctx, in, candidate.Pool.Query)
-	if answer.err == nil && len(answer.offers) > 0 {
-		return planner.Admit(candidate, answer.offers, &in.state)
+// admit finds offers for a candidate and decides. It returns false when it
+// would have to search and this pass has searched already.
+//
+// When no offer matches, it searches once more for the GPUs alone, so that the
+// answer can say which filter turns the market away; nothing is ever rented
+// from that second answer, whose prices are not for the disk that is wanted.
+func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) (planner.Admission, bool) {
+	answer, known := r.offersFor(ctx, in, candidate.Pool.Query)
+	if known && answer.err == nil && len(answer.offers) > 0 {
+		return planner.Admit(candidate, answer.offers, &in.state), true
 	}
-	if answer.err == nil {
-		answer = r.searchOnce(ctx, in, broadQuery(&candidate.Pool.Query))
+	if known && answer.err == nil {
+		answer, known = r.offersFor(ctx, in, broadQuery(&candidate.Pool.Query))
+	}
+	if !known {
+		return planner.Admission{}, false
 	}
 	if answer.err != nil {
 		return planner.Admission{
 			Decision: planner.DecisionDeferred, Reason: searchReason(answer.err),
 			Message: "The offers could not be searched; it is tried again. " + answer.err.Error(),
-		}
+		}, true
 	}
 	explained := planner.Admit(candidate, answer.offers, &in.state)
 	if explained.Decision != planner.DecisionDeferred {
 		return planner.Admission{
 			Decision: planner.DecisionDeferred, Reason: planner.ReasonNoMatchingOffers, OffersSeen: explained.OffersSeen,
 			Message: "No offer matches at this moment. The search is repeated.",
-		}
+		}, true
 	}
-	return explained
+	return explained, true
 }
 
 // broadQuery keeps what tells GPUs apart and drops every other filter.
@@ -57,23 +64,35 @@ func broadQuery(query *fleet.OfferQuery) fleet.OfferQuery {
 	return fleet.OfferQuery{GPUNames: query.GPUNames, DiskGB: smallestDiskGB, Order: fleet.OrderPrice}
 }
 
-// searchOnce answers from memory while that is fresh.
-func (r *VastAccountReconciler) searchOnce(ctx context.Context, in *rentInput, query fleet.OfferQuery) searchAnswer {
+// offersFor answers from memory while that is fresh, and searches otherwise,
+// once in a pass. It returns false when it may not search again.
+func (r *VastAccountReconciler) offersFor(ctx context.Context, in *rentInput, query fleet.OfferQuery) (searchAnswer, bool) {
 	key := query.Key()
-	now := r.Clock.Now()
-	if answer, found := in.session.search(key); found {
-		age := now.Sub(answer.at)
-		if age >= 0 && (age < searchFresh || (age < searchIdle && !answer.served)) {
-			return answer
-		}
+	if answer, found := in.session.search(key); found && in.isFresh(&answer, r.Clock.Now()) {
+		return answer, true
 	}
+	if in.searched {
+		return searchAnswer{}, false
+	}
+	in.searched = true
 	offers, err := in.link.provider.SearchOffers(ctx, query)
 	answer := searchAnswer{offers: offers, err: err, at: r.Clock.Now()}
 	if err != nil {
 		log.FromContext(ctx).V(1).Info("Searching offers failed", "error", err.Error())
 	}
 	in.session.rememberSearch(key, answer)
-	return answer
+	return answer, true
+}
+
+// isFresh says whether an answer still serves. One that admits nothing serves
+// longer, and the longer the more pools there are: every one must get its turn
+// at ten searches a minute.
+func (in *rentInput) isFresh(answer *searchAnswer, now time.Time) bool {
+	age := now.Sub(answer.at)
+	if age < 0 || answer.served {
+		return age >= 0 && age < searchFresh
+	}
+	return age < max(searchIdle, time.Duration(2*len(in.pools))*searchInterval)
 }
 
 // offer finds an offer in the answers of this pass.
@@ -117,6 +136,7 @@ func admissionPool(pool *warmpool.WarmPool) planner.AdmissionPool {
 		CeilingUSDPerHour:     usdOf(string(pool.Spec.Cost.CeilingUSDPerHour)),
 		MaxInstanceUSDPerHour: usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)),
 		NextAttemptAt:         timeOf(pool.Status.Failures.NextAttemptTime),
+		OneAtATime:            pool.Status.Failures.Consecutive > 0,
 		HealthSuspended:       isConditionFalse(pool.Status.Conditions, warmpool.ConditionHealthBudgetOK),
 		Query:                 offerQuery(&pool.Spec.Offers, template.DiskGB),
 		Ranking:               planner.Ranking(pool.Spec.Offers.Ranking),

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,8 @@ type rentInput struct {
 	instances map[string]*warmpool.WarmInstance
 	state     planner.AdmissionState
 	pending   planner.PendingPlan
+	// searched is true once this pass has asked the market.
+	searched bool
 }
 
 // reconcileRent rents at most one instance: gather, plan, journal, execute,
@@ -34,11 +37,9 @@ func (r *VastAccountReconciler) reconcileRent(ctx context.Context, req ctrl.Requ
 	if err != nil || in == nil {
 		return ctrl.Result{}, err
 	}
-	choice := r.chooseRent(ctx, in)
-	if choice.admission != nil && choice.admission.Decision == planner.DecisionAdmitted {
-		if err := r.rentOne(ctx, in, &choice); err != nil {
-			return ctrl.Result{}, err
-		}
+	choice := newRentChoice(in)
+	if err := r.tryCandidates(ctx, in, &choice); err != nil {
+		return ctrl.Result{}, err
 	}
 	if err := r.reportPending(ctx, in, &choice); err != nil {
 		return ctrl.Result{}, err
@@ -46,8 +47,12 @@ func (r *VastAccountReconciler) reconcileRent(ctx context.Context, req ctrl.Requ
 	return ctrl.Result{RequeueAfter: choice.comeBack(r.Clock.Now())}, nil
 }
 
-// gatherRent reads everything live. It returns nil when nothing waits.
+// gatherRent reads everything live. It returns nil when nothing waits; whether
+// something does is asked of the cache first, which calls again when it is late.
 func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.NamespacedName) (*rentInput, error) {
+	if waiting, err := r.anyWaits(ctx, key); err != nil || !waiting {
+		return nil, err
+	}
 	var account warmpool.VastAccount
 	if err := r.APIReader.Get(ctx, key, &account); err != nil {
 		return nil, client.IgnoreNotFound(err)
@@ -89,19 +94,45 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 	return in, nil
 }
 
-// rentChoice is the plan of one pass: what to rent, and why the others wait.
+// anyWaits is true when the cache shows an instance that wants a rental.
+func (r *VastAccountReconciler) anyWaits(ctx context.Context, key types.NamespacedName) (bool, error) {
+	var list warmpool.WarmInstanceList
+	if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.MatchingFields{indexUnrented: key.Name}); err != nil {
+		return false, err
+	}
+	return len(list.Items) > 0, nil
+}
+
+// rentChoice is what one pass has decided: what was rented, and why the others wait.
 type rentChoice struct {
-	candidate *planner.Candidate
-	admission *planner.Admission
 	// deferred holds the answer for each pending instance that is not rented.
 	deferred map[string]planner.Admission
-	rented   bool
+	// again is true when the pass ended before every candidate was looked at.
+	again bool
+}
+
+// newRentChoice starts with those that wait whatever is on offer.
+func newRentChoice(in *rentInput) rentChoice {
+	choice := rentChoice{deferred: map[string]planner.Admission{}}
+	for _, pending := range in.pending.Deferrals {
+		choice.wait(pending.UID, planner.Admission{
+			Decision: planner.DecisionDeferred, Reason: pending.Deferral.Reason,
+			Message: pending.Deferral.Message, Until: pending.Deferral.Until,
+		})
+	}
+	return choice
+}
+
+// wait notes why an instance is not rented.
+func (c *rentChoice) wait(uid string, admission planner.Admission) {
+	admission.UID = uid
+	c.deferred[uid] = admission
 }
 
 // comeBack says when time alone would change the answer. Zero means that the
 // next sweep, or a change of an object, comes first.
 func (c *rentChoice) comeBack(now time.Time) time.Duration {
-	if c.rented {
+	if c.again {
 		return time.Millisecond
 	}
 	var earliest time.Time
@@ -116,74 +147,71 @@ func (c *rentChoice) comeBack(now time.Time) time.Duration {
 	return max(earliest.Sub(now), time.Second)
 }
 
-// chooseRent asks for offers for the candidates in their order and takes the
-// first that is admitted. One pass makes at most one new search, so that a pool
-// that finds nothing does not hold up the others.
-func (r *VastAccountReconciler) chooseRent(ctx context.Context, in *rentInput) rentChoice {
-	choice := rentChoice{deferred: map[string]planner.Admission{}}
-	for _, pending := range in.pending.Deferrals {
-		choice.deferred[pending.UID] = planner.Admission{
-			UID: pending.UID, Decision: planner.DecisionDeferred,
-			Reason: pending.Deferral.Reason, Message: pending.Deferral.Message, Until: pending.Deferral.Until,
-		}
-	}
+// tryCandidates goes through the candidates in their order until one is
+// rented. What stops one of them, such as a Secret that is not there, does not
+// stop those behind it; and one pass makes one new search at most, so that
+// pools which find nothing do not hold up the others.
+func (r *VastAccountReconciler) tryCandidates(ctx context.Context, in *rentInput, choice *rentChoice) error {
 	gate := planner.SpendGate(&in.state.Account, in.state.Now)
-	byPool := map[string]planner.Admission{}
-	mayChoose := true
+	answers := map[string]planner.Admission{}
 	for k := range in.pending.Candidates {
 		candidate := &in.pending.Candidates[k]
-		admission, known := byPool[candidate.Pool.Key]
+		admission, known := answers[candidate.Pool.Key]
 		switch {
 		case gate != nil:
 			admission = planner.Admission{Decision: planner.DecisionDeferred, Reason: gate.Reason, Message: gate.Message, Until: gate.Until}
 		case !known:
-			admission = r.admit(ctx, in, candidate)
-			byPool[candidate.Pool.Key] = admission
+			if admission, known = r.admit(ctx, in, candidate); !known {
+				choice.again = true
+				continue
+			}
 		}
 		if admission.Decision == planner.DecisionAdmitted {
-			if mayChoose {
-				choice.candidate, choice.admission = candidate, &admission
-				mayChoose = false
+			rented, err := r.rentOne(ctx, in, candidate, &admission)
+			if err != nil || rented {
+				choice.again = rented
+				return err
 			}
-			continue
 		}
-		admission.UID = candidate.Instance.UID
-		choice.deferred[admission.UID] = admission
+		answers[candidate.Pool.Key] = admission
+		choice.wait(candidate.Instance.UID, admission)
 	}
-	return choice
+	return nil
 }
 
 // rentOne journals the attempt, looks once more, sends the rent and records
-// what came of it. From the journal on, every way out leaves a recorded outcome.
-func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, choice *rentChoice) error {
-	instance := in.instances[choice.candidate.Instance.UID]
-	request, err := r.prepareRent(ctx, instance, choice.admission)
+// what came of it. From the journal on, every way out leaves a recorded
+// outcome. It returns false, with the reason in the admission, when nothing was
+// journaled.
+func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, candidate *planner.Candidate, admission *planner.Admission) (bool, error) {
+	instance := in.instances[candidate.Instance.UID]
+	request, err := r.prepareRent(ctx, instance, admission)
+	if errors.Is(err, errCannotPrepare) {
+		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonEnvSecretMissing, err.Error()
+		return false, nil
+	}
 	if err != nil {
-		deferral := *choice.admission
-		deferral.Decision, deferral.Reason, deferral.Message = planner.DecisionDeferred, reasonEnvSecretMissing, err.Error()
-		choice.deferred[string(instance.UID)] = deferral
-		return ignoreMissingKey(err)
+		return false, err
 	}
 	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
 	defer done()
-	attempt, err := r.journalAttempt(ctx, instance, choice.admission, &request)
+	attempt, err := r.journalAttempt(ctx, instance, admission, &request)
 	if apierrors.IsConflict(err) {
 		// Somebody else wrote first: the right to rent is lost, nothing was spent.
 		log.FromContext(ctx).V(1).Info("Lost the right to rent", "instance", instance.Name)
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	choice.rented = true
-	outcome := r.executeRent(ctx, in, instance, attempt, &request)
+	outcome := r.executeRent(ctx, in, instance, &attempt, &request)
 	in.session.dropOffers(attempt.MachineID)
-	return r.recordOutcome(ctx, instance, attempt.Number, &outcome)
+	return true, r.recordOutcome(ctx, instance, attempt.Number, &outcome)
 }
 
 // executeRent looks once more and sends the rent, once.
-func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt warmpool.RentAttempt, request *fleet.RentRequest) rentOutcome {
-	if deferral, err := r.recheck(ctx, in, instance, &attempt); err != nil || deferral != nil {
+func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt, request *fleet.RentRequest) rentOutcome {
+	if deferral, err := r.recheck(ctx, in, instance, attempt); err != nil || deferral != nil {
 		return notSent(deferral, err)
 	}
 	log.FromContext(ctx).Info("Renting", "instance", instance.Name, "offer", attempt.OfferID,
@@ -192,7 +220,6 @@ func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, 
 	// that has to be found again by its label.
 	id, err := in.link.provider.Rent(context.WithoutCancel(ctx), *request)
 	outcome := outcomeOf(id, err)
-	outcome.gpuName, outcome.gpus = "", 0
 	if offer := in.offer(attempt.OfferID); offer != nil {
 		outcome.gpuName, outcome.gpus = offer.GPUName, offer.GPUs
 	}

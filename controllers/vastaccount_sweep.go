@@ -161,6 +161,7 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 		before := &in.instances[k]
 		after, happened := r.observeInstance(before, plan)
 		if after == nil {
+			r.attachKeys(ctx, in, before)
 			continue
 		}
 		err := r.Client.Status().Update(ctx, after)

@@ -30,13 +30,10 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) er
 	if err != nil {
 		return err
 	}
+	in.health.Tried = in.memory.next
 	switch in.memory.next {
 	case planner.ActionProbe:
-		result := r.Prober.Probe(ctx, target, in.memory.busy)
-		in.health.Probe = &result
-		if result.Signal == fleet.SignalAuthRejected {
-			in.memory.password = ""
-		}
+		r.probe(ctx, in, target)
 	case planner.ActionPortal:
 		r.lookAtPortal(ctx, in, target)
 	case planner.ActionQueue:
@@ -51,6 +48,21 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) er
 	case planner.ActionNone:
 	}
 	return nil
+}
+
+// probe asks whether ComfyUI answers. A probe without a signal says nothing
+// about the instance, such as one that was cut short by a stop.
+func (r *WarmInstanceReconciler) probe(ctx context.Context, in *instanceInput, target InstanceTarget) {
+	result := r.Prober.Probe(ctx, target, in.memory.busy)
+	if result.Signal == "" {
+		log.FromContext(ctx).V(1).Info("Probing told nothing", "message", result.Message)
+		return
+	}
+	if result.Signal == fleet.SignalAuthRejected {
+		// It is read again: somebody may have replaced the Secret.
+		in.memory.password = ""
+	}
+	in.health.Probe = &result
 }
 
 func (r *WarmInstanceReconciler) lookAtPortal(ctx context.Context, in *instanceInput, target InstanceTarget) {

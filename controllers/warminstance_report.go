@@ -82,10 +82,10 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 	}
 	if in.health.WasReady {
 		var list warmpool.WarmInstanceList
-		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace)); err != nil {
+		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace), client.MatchingFields{indexPool: in.pool.Name}); err != nil {
 			return false, err
 		}
-		if budget := healthBudget(ofPool(list.Items, in.pool.Name), in.pool); budget.Suspended {
+		if budget := healthBudget(list.Items, in.pool); budget.Suspended {
 			log.FromContext(ctx).V(1).Info("Sparing a failed instance", "reason", failure.Reason, "message", budget.Message)
 			return false, nil
 		}
@@ -95,16 +95,6 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 		Time: metav1.Time{Time: in.health.Now},
 	}
 	return true, nil
-}
-
-func ofPool(instances []warmpool.WarmInstance, pool string) []warmpool.WarmInstance {
-	var own []warmpool.WarmInstance
-	for k := range instances {
-		if instances[k].Spec.PoolRef.Name == pool {
-			own = append(own, instances[k])
-		}
-	}
-	return own
 }
 
 // tell logs, counts and sends events for transitions.

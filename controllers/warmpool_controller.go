@@ -94,7 +94,7 @@ type poolPlan struct {
 // writes yet, and acting on it would make too many instances.
 func (r *WarmPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithName("WarmPool"))
-	in, err := r.gather(ctx, req.NamespacedName, r.Client)
+	in, err := r.gather(ctx, req.NamespacedName, r.Client, client.MatchingFields{indexPool: req.Name})
 	if err != nil || in == nil {
 		return ctrl.Result{}, err
 	}
@@ -130,7 +130,7 @@ func quietConflict(err error) error {
 
 // gather reads the pool, its account and its instances. It returns nil when
 // the pool is gone.
-func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedName, reader client.Reader) (*poolInput, error) {
+func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedName, reader client.Reader, narrow ...client.ListOption) (*poolInput, error) {
 	in := &poolInput{pool: &warmpool.WarmPool{}, now: r.Clock.Now()}
 	if err := reader.Get(ctx, key, in.pool); err != nil {
 		return nil, client.IgnoreNotFound(err)
@@ -144,7 +144,7 @@ func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedNam
 		return nil, err
 	}
 	var list warmpool.WarmInstanceList
-	if err := reader.List(ctx, &list, client.InNamespace(key.Namespace)); err != nil {
+	if err := reader.List(ctx, &list, append(narrow, client.InNamespace(key.Namespace))...); err != nil {
 		return nil, err
 	}
 	for k := range list.Items {

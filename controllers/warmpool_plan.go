@@ -27,6 +27,8 @@ func planPool(in *poolInput) poolPlan {
 		instance := &verdictInstances[k]
 		sizeInstances = append(sizeInstances, instance.SizeInstance)
 		if instance.Failed {
+			// Only here: hashing every template of every instance would cost more than the rest.
+			instance.TemplateHash = templateHash(&in.instances[k].Spec.Template)
 			plan.failures = planner.RecordFailures(plan.failures, poolFailure(&instance.Instance))
 		}
 		if instance.Ready && !instance.Failed {

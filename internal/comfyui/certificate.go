@@ -96,12 +96,6 @@ func signedByAnchor(leaf *x509.Certificate, anchors []*x509.Certificate, now tim
 		if now.Before(anchor.NotBefore) || now.After(anchor.NotAfter) {
 			continue
 		}
-		if leaf.Equal(anchor) {
-			return true
-		}
-		if string(leaf.RawIssuer) != string(anchor.RawSubject) {
-			continue
-		}
 		if anchor.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil {
 			return true
 		}

@@ -31,11 +31,11 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T, usage x509.KeyUsage) authority {
+func newAuthority(t *testing.T, usage x509.KeyUsage, until time.Time) authority {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root " + t.Name()},
-		NotBefore: start().Add(-time.Hour), NotAfter: start().AddDate(10, 0, 0),
+		NotBefore: start().Add(-time.Hour), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, KeyUsage: usage,
 	}
 	key := newKey(t)
@@ -80,12 +80,14 @@ func (a authority) leaf(t *testing.T) tls.Certificate {
 }
 
 func TestProbeTrustsWhatItIsToldToTrust(t *testing.T) {
-	proper := newAuthority(t, x509.KeyUsageCertSign)
-	vast := newAuthority(t, x509.KeyUsageDigitalSignature)
-	stranger := newAuthority(t, x509.KeyUsageCertSign)
+	later := start().AddDate(10, 0, 0)
+	proper := newAuthority(t, x509.KeyUsageCertSign, later)
+	vast := newAuthority(t, x509.KeyUsageDigitalSignature, later)
+	old := newAuthority(t, x509.KeyUsageDigitalSignature, start().Add(-time.Minute))
+	stranger := newAuthority(t, x509.KeyUsageCertSign, later)
 	// stranger has the same name as proper, so that only the signature tells them apart.
 	properLeaf, vastLeaf := proper.leaf(t), vast.leaf(t)
-	selfSigned := newAuthority(t, x509.KeyUsageDigitalSignature)
+	selfSigned := newAuthority(t, x509.KeyUsageDigitalSignature, later)
 	self := tls.Certificate{Certificate: [][]byte{selfSigned.certificate.Raw}, PrivateKey: selfSigned.key}
 	pin := Fingerprint(properLeaf.Certificate[0])
 	colons := strings.ToUpper(pin[:2] + ":" + pin[2:])
@@ -108,7 +110,8 @@ func TestProbeTrustsWhatItIsToldToTrust(t *testing.T) {
 		"another authority":             {properLeaf, TLSConfig{Mode: TLSCA, CAPEM: stranger.pem()}, start(), fleet.SignalCertificateUntrusted},
 		"expired":                       {properLeaf, TLSConfig{Mode: TLSCA, CAPEM: proper.pem()}, start().AddDate(2, 0, 0), fleet.SignalCertificateUntrusted},
 		"not valid yet":                 {vastLeaf, TLSConfig{Mode: TLSCA, CAPEM: vast.pem()}, start().AddDate(-1, 0, 0), fleet.SignalCertificateUntrusted},
-		"authority expired":             {self, TLSConfig{Mode: TLSCA, CAPEM: selfSigned.pem()}, start().AddDate(11, 0, 0), fleet.SignalCertificateUntrusted},
+		"authority expired":             {old.leaf(t), TLSConfig{Mode: TLSCA, CAPEM: old.pem()}, start(), fleet.SignalCertificateUntrusted},
+		"both expired":                  {self, TLSConfig{Mode: TLSCA, CAPEM: selfSigned.pem()}, start().AddDate(11, 0, 0), fleet.SignalCertificateUntrusted},
 		"empty bundle":                  {properLeaf, TLSConfig{Mode: TLSCA}, start(), fleet.SignalCertificateUntrusted},
 		"bundle that is none":           {properLeaf, TLSConfig{Mode: TLSCA, CAPEM: []byte("hello")}, start(), fleet.SignalCertificateUntrusted},
 	}

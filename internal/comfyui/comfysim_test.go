@@ -304,8 +304,8 @@ func TestHealthySimulatedInstancesPass(t *testing.T) {
 				}
 				expected.Color, expected.PromptID = 0xFEDCBA, "9a4be7ce-59ab-4d4c-8b52-0d4c5b7f3e21"
 				second := r.prober.Verify(t.Context(), r.target, expected)
-				if second.Fault != fleet.VerifyPassed || second.RenderMillis >= first.RenderMillis {
-					t.Errorf("second: %+v; the first CUDA call of a process is the slow one", second)
+				if second.Fault != fleet.VerifyPassed {
+					t.Errorf("second: %+v", second)
 				}
 				expected.PromptID = "c4f0a2d1-7b0e-4a53-9d7f-2e1f0a9b8c76"
 				repeated := r.prober.Verify(t.Context(), r.target, expected)

@@ -12,11 +12,11 @@ import (
 )
 
 // connect opens a TCP connection within the dial limit. The transport detaches
-// its dial context from the call, so the session's own context is watched too.
-func (s *session) connect(dialCtx, sessionCtx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithCancelCause(dialCtx)
+// the context of its dials from the call; closing the session ends those that
+// nobody waits for any more.
+func (s *session) connect(parent context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	defer context.AfterFunc(sessionCtx, func() { cancel(context.Cause(sessionCtx)) })()
 	defer s.timers.after(s.dialLimit, func() { cancel(errConnectTimeout) })()
 	dialer := net.Dialer{KeepAlive: -1}
 	conn, err := dialer.DialContext(ctx, network, address)
@@ -29,10 +29,9 @@ func (s *session) connect(dialCtx, sessionCtx context.Context, network, address 
 }
 
 // handshake runs TLS over conn, and closes conn when it fails.
-func (s *session) handshake(dialCtx, sessionCtx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithCancelCause(dialCtx)
+func (s *session) handshake(parent context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	defer context.AfterFunc(sessionCtx, func() { cancel(context.Cause(sessionCtx)) })()
 	defer s.timers.after(s.answer, func() { cancel(errSilent) })()
 	config = config.Clone()
 	if host, _, err := net.SplitHostPort(s.address); err == nil {
@@ -58,8 +57,6 @@ func dialSignal(cause, err error) *callError {
 	case errors.Is(cause, errConnectTimeout), errors.Is(err, syscall.ETIMEDOUT):
 		return fail(fleet.SignalConnectTimeout,
 			"The instance's port does not answer TCP at all. The host's network is broken or not up yet; if this lasts over a minute after the start, rent elsewhere.", err)
-	case cause != nil:
-		return interrupted(cause)
 	case errors.Is(err, syscall.ECONNREFUSED), isReset(err):
 		return fail(fleet.SignalConnectionRefused,
 			"The host answers but nothing listens on the port yet. Wait while the instance starts; if it lasts, look at the instance's log.", err)
@@ -86,20 +83,15 @@ func interrupted(cause error) *callError {
 	case errors.Is(cause, errTooLong):
 		return fail(fleet.SignalNoAnswer,
 			"The instance answers so slowly that the verification was not done in time. Verify again; if it repeats, replace the instance.", cause)
-	case errors.Is(cause, errConnectTimeout):
-		return dialSignal(cause, cause)
 	default:
 		return fail(signalNothing, "The call was given up before the instance answered, so it says nothing.", cause)
 	}
 }
 
 // explain turns an error of a call that was under way into what it showed.
-func (s *session) explain(ctx, parent context.Context, err error) *callError {
+func (s *session) explain(ctx context.Context, err error) *callError {
 	if call, ok := errors.AsType[*callError](err); ok {
 		return call
-	}
-	if parent.Err() != nil {
-		return interrupted(context.Cause(parent))
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return interrupted(cause)

@@ -70,7 +70,7 @@ func New(options Options) *Prober {
 // one ProbeTimeout. The signal is empty when the probe says nothing about the
 // instance: ctx ended first, or this side could not open a connection.
 func (p *Prober) Probe(ctx context.Context, target Target, busy bool) fleet.ProbeResult {
-	s := p.open(ctx, target, target.Address, false)
+	s := p.open(target, target.Address, false)
 	defer s.close()
 	s.answer = p.options.ProbeTimeout
 	if busy {
@@ -96,7 +96,7 @@ func (p *Prober) Probe(ctx context.Context, target Target, busy bool) fleet.Prob
 // the answer is longer than 4 MiB, Pending is a lower bound. SignalOf(err) says
 // what a failed call showed.
 func (p *Prober) Queue(ctx context.Context, target Target) (fleet.QueueResult, error) {
-	s := p.open(ctx, target, target.Address, false)
+	s := p.open(target, target.Address, false)
 	defer s.close()
 	queue, err := s.queue(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *Prober) Portal(ctx context.Context, target Target) (*fleet.Portal, erro
 	if target.PortalAddress == "" {
 		return nil, nil //nolint:nilnil // no portal is an answer, not an error
 	}
-	s := p.open(ctx, target, target.PortalAddress, true)
+	s := p.open(target, target.PortalAddress, true)
 	defer s.close()
 	portal := &fleet.Portal{}
 	capabilities := s.getJSON(ctx, "/capabilities", func(body []byte) bool { return decodeCapabilities(body, portal) })

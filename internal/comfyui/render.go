@@ -56,9 +56,8 @@ func (e *historyEntry) millis() int64 {
 // await polls the history until the prompt is done. An event stream would be
 // quicker, but events get lost; the history is the truth.
 func (v *verification) await(ctx context.Context, id string) (historyEntry, *finding) {
-	start := v.options.Clock.Now()
 	watch := queueWatch{id: id}
-	pause, nextLook := firstPoll, queueLook
+	pause, deadline, nextLook := firstPoll, v.timers.alarm(v.options.RenderTimeout), v.timers.alarm(queueLook)
 	for {
 		entry, done, err := v.session.history(ctx, id)
 		if err != nil && (SignalOf(err) != fleet.SignalNoAnswer || ctx.Err() != nil) {
@@ -67,16 +66,15 @@ func (v *verification) await(ctx context.Context, id string) (historyEntry, *fin
 		if done {
 			return entry, nil
 		}
-		elapsed := v.options.Clock.Since(start)
-		if elapsed >= v.options.RenderTimeout {
+		if deadline.fired() {
 			return historyEntry{}, v.renderTimeout(ctx, id, err)
 		}
 		// Without a word from the history, a prompt that left the queue may just be done.
-		if elapsed >= nextLook && err == nil {
+		if err == nil && nextLook.fired() {
 			if f := watch.look(v.session.queue(ctx)); f != nil {
 				return historyEntry{}, f
 			}
-			nextLook = v.options.Clock.Since(start) + queueLook
+			nextLook = v.timers.alarm(queueLook)
 		}
 		if !v.timers.sleep(ctx, pause) {
 			return historyEntry{}, unreachable(interrupted(context.Cause(ctx)))
@@ -96,7 +94,7 @@ func (w *queueWatch) look(queue queueState, err error) *finding {
 	if err != nil {
 		return nil
 	}
-	w.stalled, w.gone = next(w.stalled, queue.stalled() && queue.holds(w.id)), next(w.gone, !queue.holds(w.id))
+	w.stalled, w.gone = next(w.stalled, queue.stalled()), next(w.gone, !queue.holds(w.id))
 	switch {
 	case w.stalled >= looksNeeded:
 		return workerDead()
@@ -129,7 +127,7 @@ func (v *verification) renderTimeout(ctx context.Context, id string, last error)
 	switch {
 	case err != nil:
 		return found(fleet.FaultRenderTimeout, "The smoke prompt was not done within "+limit+". Restart ComfyUI; if it repeats, replace the instance.")
-	case queue.stalled() && queue.holds(id):
+	case queue.stalled():
 		return workerDead()
 	case slices.Contains(queue.running, id):
 		return found(fleet.FaultRenderTimeout, "The smoke prompt started but was not done within "+limit+": the GPU hangs, or the worker died in it. Restart ComfyUI; if it repeats, replace the instance.")

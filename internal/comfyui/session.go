@@ -32,7 +32,6 @@ type session struct {
 	dialLimit time.Duration
 	answer    time.Duration
 	transport *http.Transport
-	cancel    context.CancelFunc
 
 	last atomic.Pointer[recordingConn]
 
@@ -56,26 +55,23 @@ type reply struct {
 	cut    bool
 }
 
-// open starts a session on ctx; close ends it. With keep, the calls share one
+// open starts a session; close ends it. With keep, the calls share one
 // connection; without, each has its own.
-func (p *Prober) open(ctx context.Context, target Target, address string, keep bool) *session {
-	ctx, cancel := context.WithCancel(ctx)
+func (p *Prober) open(target Target, address string, keep bool) *session {
 	s := &session{
 		timers: p.timers, target: target, address: address,
-		dialLimit: p.options.DialTimeout, answer: p.options.CallTimeout, cancel: cancel,
+		dialLimit: p.options.DialTimeout, answer: p.options.CallTimeout,
 	}
 	tlsConfig := tlsClient(target.TLS, p.options.Clock.Now, s.setFingerprint)
 	s.transport = &http.Transport{
-		Proxy: nil,
-		DialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
-			return s.connect(dialCtx, ctx, network, addr)
-		},
-		DialTLSContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := s.connect(dialCtx, ctx, network, addr)
+		Proxy:       nil,
+		DialContext: s.connect,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.connect(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			return s.handshake(dialCtx, ctx, conn, tlsConfig)
+			return s.handshake(ctx, conn, tlsConfig)
 		},
 		DisableKeepAlives:      !keep,
 		DisableCompression:     true,
@@ -88,7 +84,6 @@ func (p *Prober) open(ctx context.Context, target Target, address string, keep b
 
 // close drops the connection and stops dials that nobody waits for any more.
 func (s *session) close() {
-	s.cancel()
 	s.transport.CloseIdleConnections()
 }
 
@@ -124,12 +119,12 @@ func (s *session) do(parent context.Context, r request) (reply, error) {
 	}
 	response, err := s.transport.RoundTrip(httpRequest)
 	if err != nil {
-		return reply{}, s.explain(ctx, parent, err)
+		return reply{}, s.explain(ctx, err)
 	}
 	defer func() { _ = response.Body.Close() }() //nolint:errcheck // the body was read or given up; there is nothing to do about it
 	body, err := io.ReadAll(io.LimitReader(response.Body, r.limit+1))
 	if err != nil {
-		return reply{}, s.explain(ctx, parent, err)
+		return reply{}, s.explain(ctx, err)
 	}
 	answer := reply{status: response.StatusCode, header: response.Header, body: body}
 	if int64(len(body)) > r.limit {

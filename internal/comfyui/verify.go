@@ -62,7 +62,7 @@ func unreachable(err error) *finding {
 func (p *Prober) Verify(ctx context.Context, target Target, expect fleet.Expectations) fleet.VerifyResult {
 	ctx, stop := p.timers.limit(ctx, p.options.VerifyTimeout, errTooLong)
 	defer stop()
-	s := p.open(ctx, target, target.Address, true)
+	s := p.open(target, target.Address, true)
 	defer s.close()
 	v := &verification{options: p.options, timers: p.timers, session: s, expect: expect}
 	for _, stage := range []func(context.Context) *finding{v.checkGPU, v.checkNodes, v.checkModels, v.checkRender} {

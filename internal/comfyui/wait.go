@@ -73,6 +73,39 @@ func (t timers) limit(parent context.Context, d time.Duration, cause error) (con
 	}
 }
 
+// alarm is a deadline to look at between two calls, with the same floor.
+type alarm struct {
+	timers timers
+	start  time.Time
+	after  time.Duration
+	wall   *time.Timer
+}
+
+// alarm sets an alarm in d.
+func (t timers) alarm(d time.Duration) *alarm {
+	a := &alarm{timers: t, start: t.clock.Now(), after: d}
+	if t.floor > 0 {
+		a.wall = time.NewTimer(t.floor)
+	}
+	return a
+}
+
+// fired is true once the time has passed.
+func (a *alarm) fired() bool {
+	if a.timers.clock.Since(a.start) < a.after {
+		return false
+	}
+	if a.wall != nil {
+		select {
+		case <-a.wall.C:
+			a.wall = nil
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // sleep waits d on the injected clock, and is false when ctx ended first.
 func (t timers) sleep(ctx context.Context, d time.Duration) bool {
 	timer := t.clock.NewTimer(d)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,6 +27,9 @@ var (
 	errLeaseNotFresh   = errors.New("the leader lease was not renewed lately, so another process may lead")
 )
 
+// writeTimeout bounds one write to Vast.ai, a rent above all.
+const writeTimeout = time.Minute
+
 // connector makes Vast.ai clients that count their calls and that send no
 // write once the lease may have been lost.
 func connector(settings *options.Manager, env *Environment, shared wiring) controllers.Connect {
@@ -33,6 +37,9 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 		return vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
 			Observer: observer{shared.recorder},
+			// A write that is not answered by then may still be carried out:
+			// controllers' attemptDeadline allows as long again.
+			Timeouts: vastai.Timeouts{Write: writeTimeout},
 			Guard: func(context.Context) error {
 				if !shared.lease.IsFresh() {
 					return errLeaseNotFresh

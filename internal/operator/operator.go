@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,9 @@ type Environment struct {
 	Clock clock.WithTicker
 	// Registry gets the metrics; nil is controller-runtime's own.
 	Registry prometheus.Registerer
+	// WallFloor is the least wall time before a timeout of Clock counts against
+	// an instance, 0 for none: for a clock that runs faster than the network.
+	WallFloor time.Duration
 	// SkipNameValidation allows several operators in one process, for tests.
 	SkipNameValidation bool
 }
@@ -59,6 +63,9 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 	mgr, err := newManager(&settings, &env, lease)
 	if err != nil {
 		return err
+	}
+	if indexErr := controllers.AddIndexes(ctx, mgr); indexErr != nil {
+		return indexErr
 	}
 	installation, err := installationID(ctx, mgr.GetAPIReader(), settings.InstallationID)
 	if err != nil {
@@ -162,7 +169,7 @@ func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environmen
 	}
 	instance := &controllers.WarmInstanceReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
-		Prober:           prober{comfyui.New(comfyui.Options{Clock: env.Clock})},
+		Prober:           prober{comfyui.New(comfyui.Options{Clock: env.Clock, WallFloor: env.WallFloor})},
 		LastTrustedSweep: account.LastTrustedSweep, Events: mgr.GetEventRecorder("warmpool-instance"),
 		Metrics: shared.recorder, Clock: env.Clock, Concurrency: settings.ProbeConcurrency,
 	}

@@ -135,9 +135,12 @@ func TestAdmissionChecks(t *testing.T) {
 		"InstanceCap":     {func(c *admissionCase) { c.candidate.Pool.MaxInstanceUSDPerHour = usd(41) - 1 }, ReasonAllAboveCap},
 		"PoolHeadroom":    {func(c *admissionCase) { c.poolCommitted = usd(109) + 1 }, ReasonCostCeilingReached},
 		"AccountHeadroom": {func(c *admissionCase) { c.accountCommitted = usd(959) + 1 }, ReasonAccountCeilingReached},
-		"BalanceRunway":   {func(c *admissionCase) { c.state.Account.RunwaySeconds = 1 << 62 }, ReasonBalanceLow},
-		"BlockedMachine":  {func(c *admissionCase) { c.state.Blocked = []BlockedMachine{{MachineID: 1812, Until: moment(101)}} }, ReasonAllBlocked},
-		"BackOff":         {func(c *admissionCase) { c.candidate.Pool.NextAttemptAt = moment(101) }, ReasonBackingOff},
+		"BalanceRunway": {func(c *admissionCase) {
+			// So long a runway saturates; what is left of a debt must not wrap around.
+			c.state.Account.RunwaySeconds, c.state.Account.BalanceUSD = 1<<62, -usd(1)
+		}, ReasonBalanceLow},
+		"BlockedMachine": {func(c *admissionCase) { c.state.Blocked = []BlockedMachine{{MachineID: 1812, Until: moment(101)}} }, ReasonAllBlocked},
+		"BackOff":        {func(c *admissionCase) { c.candidate.Pool.NextAttemptAt = moment(101) }, ReasonBackingOff},
 	}
 	var names []string
 	for _, limit := range admissionChecks() {

@@ -13,6 +13,22 @@ func (m *HealthMemory) observe(in *HealthInput) {
 		m.firstSeenAt = in.Now
 	}
 	m.observeReading(&in.Rental)
+	m.observeTried(in)
+	if in.Probe != nil && (!m.hasProbe || in.Probe.At.After(m.probe.At)) {
+		m.observeProbe(in.Probe, in)
+		m.observePortal(in.Probe.Portal, in.Probe.At)
+	}
+	m.observePortal(in.Portal, in.PortalAt)
+	if in.Queue != nil && in.Queue.At.After(m.queueAt) {
+		m.observeQueue(in.Queue)
+	}
+	if in.Verify != nil && in.Verify.At.After(m.verifyAt) {
+		m.observeVerify(in.Verify, in)
+	}
+}
+
+// observeTried remembers when an action was carried out that may yield nothing.
+func (m *HealthMemory) observeTried(in *HealthInput) {
 	switch in.Tried {
 	case ActionPortal:
 		m.portalTriedAt = in.Now
@@ -21,21 +37,6 @@ func (m *HealthMemory) observe(in *HealthInput) {
 	case ActionVerify:
 		m.verifyTriedAt = in.Now
 	default:
-	}
-	if in.Probe != nil && (!m.hasProbe || in.Probe.At.After(m.probe.At)) {
-		m.observeProbe(in.Probe, in)
-		if in.Probe.Portal != nil {
-			m.observePortal(in.Probe.Portal, in.Probe.At)
-		}
-	}
-	if in.Portal != nil && in.PortalAt.After(m.portalAt) {
-		m.observePortal(in.Portal, in.PortalAt)
-	}
-	if in.Queue != nil && in.Queue.At.After(m.queueAt) {
-		m.observeQueue(in.Queue)
-	}
-	if in.Verify != nil && in.Verify.At.After(m.verifyAt) {
-		m.observeVerify(in.Verify, in)
 	}
 }
 
@@ -105,6 +106,9 @@ func (m *HealthMemory) observeServing(probe *fleet.ProbeResult, wasReady bool) {
 
 // observePortal takes in what the instance portal says about the boot.
 func (m *HealthMemory) observePortal(portal *fleet.Portal, at time.Time) {
+	if portal == nil || !at.After(m.portalAt) {
+		return
+	}
 	const stateBackoff, stateFatal, stateExited, provisioningFailed = "BACKOFF", "FATAL", "EXITED", "failed"
 	restarted := m.portal.ComfyUIPID != 0 && portal.ComfyUIPID != 0 && portal.ComfyUIPID != m.portal.ComfyUIPID
 	if restarted || portal.ComfyUIProcess == stateBackoff {

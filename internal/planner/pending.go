@@ -48,6 +48,9 @@ type AdmissionPool struct {
 	MaxInstanceUSDPerHour fleet.USDMicros
 	// NextAttemptAt is the end of the back-off; zero when there is none.
 	NextAttemptAt time.Time
+	// OneAtATime is true after failures: one instance under way is enough to
+	// find out whether the fault is gone.
+	OneAtATime bool
 	// HealthSuspended is true while too many instances fail at once.
 	HealthSuspended bool
 	// Query says which offers match.
@@ -143,6 +146,8 @@ type pendingPool struct {
 	pool *AdmissionPool
 	// serving counts unclaimed instances that are ready or under way.
 	serving int64
+	// starting counts those of them that were never ready.
+	starting int64
 	// billing counts everything that may cost money.
 	billing int64
 	// placed counts the candidates so far.
@@ -157,6 +162,9 @@ func (p *pendingPool) count(instance *Instance) {
 	p.billing++
 	if !instance.Deleting && !instance.Failed && !instance.Claimed {
 		p.serving++
+		if !instance.Started {
+			p.starting++
+		}
 	}
 }
 
@@ -224,6 +232,9 @@ func poolDeferral(pool *AdmissionPool, now time.Time) *Deferral {
 // roomDeferral is about numbers: the bound on all instances, and the guard that
 // too many objects never become too many rentals.
 func (p *pendingPool) roomDeferral() *Deferral {
+	if p.pool.OneAtATime && p.starting+p.placed > 0 {
+		return &Deferral{Reason: ReasonBackingOff, Message: "Earlier instances of the pool failed, so one is rented at a time until one becomes ready. Another is on its way."}
+	}
 	if limit := int64(p.pool.MaxReplicas); limit > 0 && p.billing+p.placed >= limit {
 		return &Deferral{Reason: ReasonMaxReplicasReached, Message: fmt.Sprintf("%d of at most %d instances are in use or on their way. Raise spec.maxReplicas, or wait until one has ended.", p.billing+p.placed, limit)}
 	}

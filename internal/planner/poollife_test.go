@@ -26,10 +26,10 @@ type poolWorld struct {
 	lastOK   time.Time
 	price    fleet.USDMicros
 	// broken machines lack a model.
-	broken    map[int64]bool
+	broken              map[int64]bool
 	now, made, machines int
-	shown     string
-	log       strings.Builder
+	shown               string
+	log                 strings.Builder
 }
 
 // poolMember is one instance with its container.
@@ -245,7 +245,10 @@ func TestPoolLife(t *testing.T) {
 			w.members[1].silent = true
 			w.breakAll()
 		},
-		2200: func() { w.say("# the model is back; the next try is an hour after the last"); w.broken = map[int64]bool{} },
+		2200: func() {
+			w.say("# the model is back; the next try is an hour after the last")
+			w.broken = map[int64]bool{}
+		},
 		6500: func() { w.say("# one is wanted"); w.pool.Replicas, w.pool.MinReadyReplicas = 1, 1 },
 		6700: func() { w.say("# it works hard and is silent for 100 s"); w.survivor().queue = 3 },
 		6800: func() { w.survivor().silent = true },

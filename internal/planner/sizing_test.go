@@ -150,7 +150,8 @@ func TestComputeSizeEnds(t *testing.T) {
 			"pending ScaledDown", "unhealthy ScaledDown", "provisioning ScaledDown", "unknown ScaledDown", "ready ScaledDown",
 		}, nil},
 		"untrusted: only what costs nothing": {
-			untrusting(wanting(0, mixed()...)), []string{"pending ScaledDown"},
+			untrusting(wanting(0, mixed()...)),
+			[]string{"pending ScaledDown"},
 			[]string{"unhealthy ScaledDown", "provisioning ScaledDown", "unknown ScaledDown", "ready ScaledDown"},
 		},
 		"dry run: only what costs nothing": {
@@ -163,15 +164,18 @@ func TestComputeSizeEnds(t *testing.T) {
 		"drain waits for a trusted list": {untrusting(withMode(wanting(5, mixed()[:3]...), ModeDrain)), []string{"pending PoolDrained"}, []string{"ready PoolDrained"}},
 		"a deleted pool ends claims too, trusted or not": {
 			untrusting(with(wanting(5, mixed()[:3]...), func(p *SizePool) { p.Deleting = true })),
-			[]string{"pending PoolDeleted", "ready PoolDeleted", "claimed PoolDeleted"}, nil,
+			[]string{"pending PoolDeleted", "ready PoolDeleted", "claimed PoolDeleted"},
+			nil,
 		},
 		"so does an emergency stop, paused or not": {
 			untrusting(with(withMode(wanting(5, mixed()[:3]...), ModePaused), func(p *SizePool) { p.EmergencyStop = true })),
-			[]string{"pending EmergencyStop", "ready EmergencyStop", "claimed EmergencyStop"}, nil,
+			[]string{"pending EmergencyStop", "ready EmergencyStop", "claimed EmergencyStop"},
+			nil,
 		},
 		"too many wait for the headroom": {
 			withHeadroom(wanting(20, several(StatePending, 5)...), usd(90), usd(40)),
-			[]string{"Pending4 NotAffordable", "Pending3 NotAffordable", "Pending2 NotAffordable"}, nil,
+			[]string{"Pending4 NotAffordable", "Pending3 NotAffordable", "Pending2 NotAffordable"},
+			nil,
 		},
 		"a few too many may wait":             {withHeadroom(wanting(20, several(StatePending, 4)...), usd(90), usd(40)), nil, nil},
 		"without a price nothing is trimmed":  {withHeadroom(wanting(20, several(StatePending, 9)...), usd(90), 0), nil, nil},

@@ -188,6 +188,9 @@ func TestJudgeSweepBreaker(t *testing.T) {
 			{span(1, 4), nil, false},
 			{span(1, 4), nil, true},
 		},
+		"one that comes back starts anew as well": {
+			{all, nil, true}, {half, nil, false}, {half, nil, false}, {span(1, 6), nil, false}, {span(1, 6), nil, false}, {span(1, 6), nil, true},
+		},
 		"a failure breaks the row": {
 			{all, nil, true},
 			{half, nil, false},

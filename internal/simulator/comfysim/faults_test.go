@@ -214,7 +214,7 @@ func processCases() map[string]func(t *testing.T) {
 			b := ready(t, nil)
 			b.set(FaultHang, nil)
 			id := b.submit(smokeGraph(1), nil)
-			b.until("it runs", func() bool { return strings.Contains(string(b.get("/queue").body), `"queue_running":[[0`) })
+			b.untilNode("2")
 			b.do(http.MethodPost, "/interrupt", nil)
 			b.pass(time.Hour)
 			if got := string(b.get("/history/" + id).body); got != "{}" {

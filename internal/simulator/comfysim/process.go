@@ -172,43 +172,36 @@ func (p *process) put(it *item) {
 	p.wakeLocked()
 }
 
-// wakeLocked starts the worker's goroutine if there is work and the thread lives.
+// wakeLocked gives an idle worker the next prompt, at once: the first of several is the one that runs, whatever comes after it.
 func (p *process) wakeLocked() {
-	if p.working || p.noWorker || p.inst.stopped || p.running != nil || len(p.pending) == 0 {
+	if p.working || p.noWorker || p.inst.stopped || p.running != nil {
 		return
 	}
-	p.working = true
-	p.inst.wg.Go(p.work)
+	if it := p.takeLocked(); it != nil {
+		p.inst.wg.Go(func() { p.work(it) })
+	}
 }
 
 // work runs prompts until none is left.
-func (p *process) work() {
-	for {
-		it := p.take()
-		if it == nil {
-			return
-		}
-		run := newRun(p, it)
-		if !run.execute() {
-			return
-		}
+func (p *process) work(it *item) {
+	for it != nil && newRun(p, it).execute() {
+		p.inst.mu.Lock()
+		it = p.takeLocked()
+		p.inst.mu.Unlock()
 	}
 }
 
-func (p *process) take() *item {
-	i := p.inst
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.proc != p || p.noWorker || len(p.pending) == 0 {
-		p.working = false
+// takeLocked pops the next prompt; the worker is idle when there is none.
+func (p *process) takeLocked() *item {
+	p.working = false
+	if p.inst.proc != p || p.inst.stopped || p.noWorker || len(p.pending) == 0 {
 		return nil
 	}
 	it, ok := heap.Pop(&p.pending).(*item)
 	if !ok {
 		return nil
 	}
-	p.running = it
-	p.interrupt = false
+	p.working, p.running, p.interrupt = true, it, false
 	p.broadcastStatus()
 	return it
 }

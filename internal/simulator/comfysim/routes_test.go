@@ -14,11 +14,7 @@ import (
 func TestInterrupts(t *testing.T) {
 	b := ready(t, func(c *Config) { c.Timings.RenderTime = 20 * time.Minute })
 	id := b.submit(diffusionGraph(1), nil)
-	b.until("it samples", func() bool {
-		b.inst.mu.Lock()
-		defer b.inst.mu.Unlock()
-		return b.inst.proc.lastNode == "5"
-	})
+	b.untilNode("5")
 	b.do(http.MethodPost, "/interrupt", map[string]string{"prompt_id": "another"})
 	b.clk.step(6 * time.Minute)
 	if got := string(b.get("/history/" + id).body); got != "{}" {

@@ -372,6 +372,16 @@ func (b *bench) finished(id string) entry {
 	return out[id]
 }
 
+// untilNode waits until the running prompt has come to a node.
+func (b *bench) untilNode(id string) {
+	b.t.Helper()
+	b.until("node "+id+" runs", func() bool {
+		b.inst.mu.Lock()
+		defer b.inst.mu.Unlock()
+		return b.inst.proc.lastNode == id
+	})
+}
+
 // entry is a history entry as a client reads it.
 type entry struct {
 	Prompt  []json.RawMessage `json:"prompt"`

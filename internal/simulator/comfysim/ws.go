@@ -13,8 +13,17 @@ import (
 
 // socket is one WebSocket client.
 type socket struct {
-	conn *websocket.Conn
-	ctx  func() context.Context // the request's, which ends with the connection
+	ready chan struct{} // closed when the handshake is over; conn is set before, unless it failed
+	conn  *websocket.Conn
+	ctx   func() context.Context // the request's, which ends with the connection
+}
+
+// write sends a frame, after the handshake.
+func (s *socket) write(out outgoing) {
+	<-s.ready // bounded: the handshake ends with the connection
+	if s.conn != nil {
+		_ = s.conn.Write(s.ctx(), out.kind, out.data) //nolint:errcheck // its reader notices that it is gone
+	}
 }
 
 // outgoing is one event on its way; an empty client means everybody.
@@ -95,32 +104,47 @@ func (p *process) publish() {
 		}
 		i.mu.Unlock()
 		for _, s := range to {
-			_ = s.conn.Write(s.ctx(), out.kind, out.data) //nolint:errcheck // its reader notices that it is gone
+			s.write(out)
 		}
 	}
 }
 
-// getWebSocket serves one client until it leaves or the process ends.
+// getWebSocket serves one client until it leaves or the process ends. It is registered before the handshake is answered, so that a
+// client which posts a prompt right after connecting misses nothing of it.
 func (c *call) getWebSocket() {
-	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the middleware has checked the origin
-	if err != nil {
-		return
-	}
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
-	c.i.wg.Go(func() {
-		c.i.await(ctx.Done(), func(time.Time) (time.Duration, bool) { return 0, c.i.proc != c.p })
-		cancel()
-	})
-	s := &socket{conn: conn, ctx: func() context.Context { return ctx }}
+	s := &socket{ready: make(chan struct{}), ctx: func() context.Context { return ctx }}
 	id := c.join(s)
-	c.readAll(ctx, conn, id)
+	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the middleware has checked the origin
+	if err == nil {
+		s.conn = conn
+	}
+	close(s.ready)
+	if err == nil {
+		c.i.wg.Go(func() {
+			c.awaitCrash(ctx)
+			cancel()
+		})
+		c.readAll(ctx, conn, id)
+		_ = conn.CloseNow() //nolint:errcheck // it is gone
+	}
 	c.i.mu.Lock()
 	// As in ComfyUI this takes whatever socket has the name: a client that came back under the same name while its old connection
 	// was half open loses its events when the old one ends.
 	delete(c.p.hub.sockets, id)
 	c.i.mu.Unlock()
-	_ = conn.CloseNow() //nolint:errcheck // it is gone
+}
+
+// awaitCrash waits until the process has ended. A crash that is due breaks the connection at its time, whether anybody asks or not.
+func (c *call) awaitCrash(ctx context.Context) {
+	c.i.await(ctx.Done(), func(now time.Time) (time.Duration, bool) {
+		wait := time.Duration(0)
+		if at := c.i.sup.diesAt; !at.IsZero() {
+			wait = at.Sub(now)
+		}
+		return wait, c.i.proc != c.p
+	})
 }
 
 // join registers the socket and greets it.

@@ -212,6 +212,26 @@ func TestSocketsEndWithTheProcess(t *testing.T) {
 	})
 }
 
+func TestACrashBreaksSocketsThatNobodyTouches(t *testing.T) {
+	b := start(t, func(c *Config) { c.Faults = map[string]map[string]string{FaultCrashLoop: {"after": "100s"}} })
+	b.pass(2 * time.Minute)
+	b.waitOpen(b.comfy)
+	if a := b.get("/prompt"); a.status != http.StatusOK {
+		t.Fatalf("before the crash: %d", a.status)
+	}
+	events := b.dialWS("me").collect()
+	<-events
+	b.until("the connection ends", func() bool {
+		b.clk.step(time.Second)
+		select {
+		case _, open := <-events:
+			return !open
+		default:
+			return false
+		}
+	})
+}
+
 func TestLogSubscription(t *testing.T) {
 	b := ready(t, nil)
 	c := b.dialWS("me")

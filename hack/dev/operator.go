@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// operatorProcess is the manager as a child that is started again when it ends
+// by itself, as a Deployment would: kill -9 it and watch it take over from what
+// it wrote down.
+type operatorProcess struct {
+	spec  childSpec
+	grace time.Duration
+	say   func(format string, arguments ...any)
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu       sync.Mutex
+	current  *child
+	deaths   int
+	metrics  string
+	lastWord error
+}
+
+// startOperator starts the manager and keeps it running until stop.
+func startOperator(ctx context.Context, options *settings, place *layout, env []string, vastURL string, out *console) (*operatorProcess, error) {
+	o := &operatorProcess{
+		say: out.say, grace: 8 * time.Second, ended: make(chan struct{}),
+		spec: childSpec{
+			name: "the manager", program: filepath.Join(place.binaries, "manager"), directory: place.root,
+			environment: env, log: place.log("manager"),
+			arguments: []string{
+				"--kubeconfig=" + filepath.Join(place.state, "manager.kubeconfig"),
+				// The next manager starts only when the last one is known to be gone.
+				"--leader-elect=false", "--shutdown-timeout=5s",
+			},
+		},
+	}
+	if vastURL != "" {
+		o.spec.arguments = append(o.spec.arguments, "--vast-base-url="+vastURL)
+	}
+	if options.verbose {
+		o.spec.arguments = append(o.spec.arguments, "--log-level=2")
+	}
+	if err := o.start(ctx); err != nil {
+		return nil, err
+	}
+	// The supervisor outlives the request to end: stop ends it.
+	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go o.supervise(ctx)
+	return o, nil
+}
+
+// start starts the manager on ports that are free now.
+func (o *operatorProcess) start(ctx context.Context) error {
+	spec := o.spec
+	var ports [2]string
+	for k := range ports {
+		port, err := freePort(ctx)
+		if err != nil {
+			return err
+		}
+		ports[k] = net.JoinHostPort(loopback, port)
+	}
+	spec.arguments = append(spec.arguments[:len(spec.arguments):len(spec.arguments)],
+		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1])
+	started, err := startChild(&spec)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.current, o.metrics, o.spec.add = started, "http://"+ports[0]+"/metrics", true
+	return nil
+}
+
+// supervise starts the manager again when it ends, after a pause that grows
+// while it does not live long.
+func (o *operatorProcess) supervise(ctx context.Context) {
+	const shortest, longest, healthy = time.Second, 15 * time.Second, 30 * time.Second
+	defer close(o.ended)
+	pause := shortest
+	for {
+		running, started := o.child(), time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-running.done:
+		}
+		if time.Since(started) > healthy {
+			pause = shortest
+		}
+		o.mu.Lock()
+		o.deaths++
+		o.lastWord = running.obituary()
+		o.mu.Unlock()
+		o.say("%v", running.obituary())
+		o.say("The manager starts again in %s, as a Deployment would start it.", seconds(pause))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longest)
+		if err := o.start(ctx); err != nil {
+			o.say("%v", err)
+			return
+		}
+		o.say("The manager is pid %d now.", o.child().pid)
+	}
+}
+
+func (o *operatorProcess) child() *child {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.current
+}
+
+// died returns how often the manager ended by itself, and how it last did.
+func (o *operatorProcess) died() (times int, how error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.deaths, o.lastWord
+}
+
+func (o *operatorProcess) metricsURL() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.metrics
+}
+
+// stop ends the supervision first, then the manager.
+func (o *operatorProcess) stop(ctx context.Context) error {
+	if o == nil {
+		return nil
+	}
+	o.cancel()
+	<-o.ended
+	return o.child().stop(ctx, o.grace)
+}

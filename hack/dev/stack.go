@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// stack is everything that runs.
+type stack struct {
+	options *settings
+	place   *layout
+	out     *console
+	secrets dotEnv
+
+	started  time.Time
+	plane    *controlPlane
+	sim      *simulation // nil with --real
+	operator *operatorProcess
+	cluster  *cluster
+	failed   chan error
+	// keepState leaves the database for the next run: rentals may still bill.
+	keepState bool
+}
+
+func newStack(options *settings, place *layout, out *console, secrets dotEnv) *stack {
+	return &stack{options: options, place: place, out: out, secrets: secrets, started: time.Now(), failed: make(chan error, 4)}
+}
+
+// start starts everything in order. What it started stays when it fails; the
+// caller calls stop in any case.
+func (s *stack) start(ctx context.Context) error {
+	env := childEnvironment(os.Environ(), s.secrets)
+	if err := s.openState(); err != nil {
+		return err
+	}
+	var err error
+	vastURL, credentials := "", dotEnv{keyVariable: simulatorKey}
+	if s.options.real {
+		credentials = realCredentials(s.secrets, os.LookupEnv)
+	} else {
+		s.out.say("Starting a simulated Vast.ai: seed %d, %g simulated seconds per second.", s.options.seed, s.options.speed)
+		if s.sim, err = startSimulation(ctx, s.options, s.place, env); err != nil {
+			return err
+		}
+		s.watch(s.sim.process)
+		vastURL = s.sim.URL
+	}
+	s.out.say("Starting etcd and kube-apiserver.")
+	if s.plane, err = startControlPlane(ctx, s.place, env); err != nil {
+		return err
+	}
+	s.watch(s.plane.etcd)
+	s.watch(s.plane.api)
+	if err = s.fillCluster(ctx, credentials); err != nil {
+		return err
+	}
+	s.out.say("Starting the manager.")
+	s.operator, err = startOperator(ctx, s.options, s.place, env, vastURL, s.out)
+	return err
+}
+
+// openState takes away what a killed run left. With --real that is kept: it
+// says which rentals are ours.
+func (s *stack) openState() error {
+	if s.options.real {
+		s.keepState = true
+		if _, err := os.Stat(filepath.Join(s.place.state, "etcd")); err == nil {
+			s.out.say("An earlier run with --real did not end in order. This one goes on with its pools and its rentals.")
+		}
+		return nil
+	}
+	if err := os.RemoveAll(s.place.state); err != nil {
+		return fmt.Errorf("removing the state of an earlier run: %w", err)
+	}
+	return nil
+}
+
+// fillCluster writes everything that the manager and a person need.
+func (s *stack) fillCluster(ctx context.Context, credentials dotEnv) error {
+	config := s.plane.config(administrator)
+	if err := errors.Join(
+		s.plane.writeKubeconfig(administrator, s.place.kubeconfig()),
+		s.plane.writeKubeconfig(managerUser, filepath.Join(s.place.state, "manager.kubeconfig")),
+		installCRDs(config, s.place.root),
+	); err != nil {
+		return err
+	}
+	var err error
+	if s.cluster, err = connect(config); err != nil {
+		return err
+	}
+	if err = s.cluster.allowManager(ctx, s.place.root); err != nil {
+		return err
+	}
+	return s.cluster.applySamples(ctx, s.options, s.place.root, credentials)
+}
+
+// watch reports a program that ends by itself.
+func (s *stack) watch(c *child) {
+	go func() {
+		<-c.done
+		s.failed <- c.obituary()
+	}()
+}
+
+// stop ends everything in order: the manager, which would otherwise lose its
+// cluster, the API server, etcd, and last the simulator, whose meter is asked
+// when nobody can rent any more. What it counted is returned.
+func (s *stack) stop(ctx context.Context) (*witness, error) {
+	var failures []error
+	failures = append(failures, s.operator.stop(ctx))
+	var counted *witness
+	if s.sim != nil {
+		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		counted, _ = s.sim.ask(asked) //nolint:errcheck // without an answer there are no figures to show
+		cancel()
+	}
+	if s.plane != nil {
+		failures = append(failures, s.plane.stop(ctx))
+	}
+	if s.sim != nil {
+		failures = append(failures, s.sim.process.stop(ctx, stopTimeout))
+	}
+	if !s.keepState {
+		failures = append(failures, os.RemoveAll(s.place.state))
+	}
+	if err := os.Remove(s.place.kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		failures = append(failures, err)
+	}
+	return counted, errors.Join(failures...)
+}
