@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -273,51 +272,4 @@ func endedReason(instance *warmpool.WarmInstance, destroy *planner.Destroy) stri
 		return instance.Status.Failure.Reason
 	}
 	return destroy.Reason
-}
-
-const (
-	// logTimeout bounds the wait for the log of a failed instance: while it
-	// lasts, the instance bills.
-	logTimeout = 12 * time.Second
-	logLines   = 100
-	maxLogTail = 8000
-)
-
-// saveLog keeps the last lines of an instance that failed, once, before its
-// machine is gone. Without them the cause would be gone too.
-func (r *VastAccountReconciler) saveLog(ctx context.Context, in *terminateInput, instance *warmpool.WarmInstance) {
-	failure := instance.Status.Failure
-	if failure == nil || failure.LogTail != "" || instance.Status.Provider.RunningTime == nil || failure.Reason == planner.ReasonInstanceLost {
-		return
-	}
-	in.session.mu.Lock()
-	tried := in.session.logTried[string(instance.UID)]
-	in.session.logTried[string(instance.UID)] = true
-	in.session.mu.Unlock()
-	if tried || in.account.Spec.Mode == warmpool.AccountEmergencyStop {
-		return
-	}
-	logCtx, cancel := context.WithTimeout(ctx, logTimeout)
-	defer cancel()
-	text, err := in.link.provider.Logs(logCtx, instance.Status.Rental.ID, logLines)
-	if err != nil {
-		log.FromContext(ctx).V(1).Info("Reading the log failed", "instance", instance.Name, "error", err.Error())
-		return
-	}
-	failure.LogTail = lastPart(text, maxLogTail)
-	if err := r.Client.Status().Update(ctx, instance); err != nil {
-		log.FromContext(ctx).V(1).Info("Instance changed meanwhile", "instance", instance.Name)
-	}
-}
-
-// lastPart keeps the end of a text, from the start of a line.
-func lastPart(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	tail := text[len(text)-limit:]
-	if at := slices.Index([]byte(tail), '\n'); at >= 0 {
-		return tail[at+1:]
-	}
-	return tail
 }

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// obituaryLines of a log are shown when its program ended by itself.
+const obituaryLines = 10
+
 // childSpec says what to start.
 type childSpec struct {
 	// name is for people; program is the path, directory the working directory.
@@ -114,11 +117,15 @@ func (c *child) stop(ctx context.Context, grace time.Duration) error {
 
 // obituary says how a program ended by itself, with the end of its log.
 func (c *child) obituary() error {
-	how := "it ended"
+	return fmt.Errorf("%s (pid %d) is gone: %s; the end of %s:\n%s", c.name, c.pid, c.manner(), c.log, indent(lastLines(c.log, obituaryLines)))
+}
+
+// manner says in a few words how a program ended.
+func (c *child) manner() string {
 	if c.err != nil {
-		how = c.err.Error()
+		return c.err.Error()
 	}
-	return fmt.Errorf("%s (pid %d) is gone: %s; the end of %s:\n%s", c.name, c.pid, how, c.log, indent(lastLines(c.log, 10)))
+	return "exit status 0"
 }
 
 // lastLines returns the last lines of a file.

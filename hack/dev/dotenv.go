@@ -37,7 +37,7 @@ func readDotEnv(directory string) (dotEnv, error) {
 }
 
 // namePattern is what a shell takes for the name of a variable.
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) //nolint:gochecknoglobals // compiled once, never written
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // parseDotEnv reads KEY=VALUE lines. Empty lines and lines that start with #
 // are skipped, "export " before a name and one pair of quotes around a value

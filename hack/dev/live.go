@@ -19,8 +19,12 @@ func runLive(stop *stopper, s *stack) error {
 		s.welcome()
 		err = s.show(stop.asked(), nil)
 		s.out.leave()
-		if s.options.real {
-			err = errors.Join(err, s.endRentals(stop))
+		switch {
+		case s.options.real && err != nil:
+			// What would end the rentals is gone.
+			err = errors.Join(err, s.stillBilling())
+		case s.options.real:
+			err = s.endRentals(stop)
 		}
 	}
 	interrupted := stop.asked().Err() != nil
@@ -102,9 +106,9 @@ func (s *stack) display(last, shown *snapshot) {
 func (s *stack) welcome() {
 	paint := s.out.paint
 	say := func(command, meaning string) {
-		s.out.say("  %s%s", paint.apply(fmt.Sprintf("%-58s", command), heading), paint.apply(meaning, faint))
+		s.out.say("  %s  %s", paint.apply(fmt.Sprintf("%-60s", command), heading), paint.apply(meaning, faint))
 	}
-	s.out.say("\nReady after %s. Ctrl-C ends everything. In another shell:\n", seconds(time.Since(s.started)))
+	s.out.say("\nUp after %s. Ctrl-C ends everything. In another shell:\n", seconds(time.Since(s.started)))
 	say("export KUBECONFIG="+s.place.kubeconfig(), "")
 	if path, built := s.place.kubectl(); built {
 		say("export PATH="+filepath.Dir(path)+":$PATH", "the kubectl that was built")

@@ -42,14 +42,16 @@ func execute(options *settings) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := readDotEnv(place.root)
-	if err != nil {
-		return err
-	}
 	out := newConsole(os.Stdout, os.LookupEnv, stop.request)
 	defer out.close()
-	if options.real {
-		if err := admitReal(options, place, secrets, confirmation{console: out, answers: os.Stdin}); err != nil {
+	secrets, err := readDotEnv(place.root)
+	switch {
+	case err != nil && options.real:
+		return err
+	case err != nil:
+		out.say("%v. The simulator needs nothing of it.", err)
+	case options.real:
+		if err = admitReal(options, place, secrets, confirmation{console: out, answers: os.Stdin}); err != nil {
 			return err
 		}
 	}

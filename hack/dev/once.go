@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -72,7 +73,7 @@ func runOnce(stop *stopper, s *stack) error {
 		s.welcome()
 		err = errors.Join(err, s.show(stop.asked(), nil))
 	}
-	err = errors.Join(err, s.finish(stop), p.nothingListens())
+	err = errors.Join(err, s.finish(stop), p.nothingIsLeft())
 	if stop.asked().Err() != nil && !s.options.keep {
 		return errors.Join(errors.New("interrupted"), err)
 	}
@@ -89,7 +90,7 @@ func (p *proof) take(ctx context.Context, steps []step) error {
 		said, err := next.do(limited)
 		late := limited.Err() != nil && ctx.Err() == nil
 		cancel()
-		if late {
+		if late && err != nil {
 			err = fmt.Errorf("it took longer than %s: %w", seconds(next.limit), err)
 		}
 		if err != nil {
@@ -172,6 +173,21 @@ func (p *proof) scalesUp(ctx context.Context) (string, error) {
 	return costs(pool), nil
 }
 
+// heldAt says what a pool lacks to have n ready instances and to say that the
+// ceiling affords no more.
+func heldAt(n int32) func(pool *warmpool.WarmPool) string {
+	return func(pool *warmpool.WarmPool) string {
+		if pool == nil || pool.Status.ObservedGeneration < pool.Generation {
+			return "the operator has not looked at the pool's last change"
+		}
+		full := meta.FindStatusCondition(pool.Status.Conditions, warmpool.ConditionFullyProvisioned)
+		if full == nil || full.Status != metav1.ConditionFalse || full.Reason != "CostCeilingReached" || pool.Status.ReadyReplicas != n {
+			return fmt.Sprintf("%d instances ready; %s; expected %d and CostCeilingReached", pool.Status.ReadyReplicas, explanation(pool), n)
+		}
+		return ""
+	}
+}
+
 // stopsAtCeiling lowers the ceiling to what runs now and asks for one more.
 func (p *proof) stopsAtCeiling(ctx context.Context) (string, error) {
 	pool, err := p.cluster.pool(ctx, poolName)
@@ -187,17 +203,7 @@ func (p *proof) stopsAtCeiling(ctx context.Context) (string, error) {
 	if err = p.cluster.scale(ctx, poolName, p.size+2); err != nil {
 		return "", err
 	}
-	_, err = p.until(ctx, func(pool *warmpool.WarmPool) string {
-		if pool == nil || pool.Status.ObservedGeneration < pool.Generation {
-			return "the operator has not looked at the pool's last change"
-		}
-		full := meta.FindStatusCondition(pool.Status.Conditions, warmpool.ConditionFullyProvisioned)
-		if full == nil || full.Status != metav1.ConditionFalse || full.Reason != "CostCeilingReached" || pool.Status.ReadyReplicas != p.size+1 {
-			return fmt.Sprintf("%d instances ready; %s; expected %d and CostCeilingReached", pool.Status.ReadyReplicas, explanation(pool), p.size+1)
-		}
-		return ""
-	})
-	if err != nil {
+	if _, err = p.until(ctx, heldAt(p.size+1)); err != nil {
 		return "", err
 	}
 	counted, err := p.sim.ask(ctx)
@@ -287,15 +293,15 @@ func (p *proof) printPools(ctx context.Context) error {
 	command := exec.CommandContext(ctx, program, "--kubeconfig", p.place.kubeconfig(), "get", "warmpools") //nolint:gosec // kubectl
 	command.Env = childEnvironment(os.Environ(), p.secrets)
 	text, err := command.CombinedOutput()
-	p.out.say("$ kubectl get warmpools\n%s", text)
+	p.out.say("$ kubectl get warmpools\n%s", strings.TrimSpace(string(text)))
 	if err != nil {
 		return fmt.Errorf("kubectl get warmpools: %w", err)
 	}
 	return nil
 }
 
-// nothingListens checks the promise that nothing is left behind.
-func (p *proof) nothingListens() error {
+// nothingIsLeft checks the promise that nothing is left behind.
+func (p *proof) nothingIsLeft() error {
 	var failures []error
 	addresses := []string{}
 	if p.plane != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,24 +27,30 @@ type operatorProcess struct {
 	lastWord error
 }
 
-// startOperator starts the manager and keeps it running until stop.
-func startOperator(ctx context.Context, options *settings, place *layout, env []string, vastURL string, out *console) (*operatorProcess, error) {
+// startOperator starts the manager and keeps it running until stop. An empty
+// vastURL is the real Vast.ai.
+func (s *stack) startOperator(ctx context.Context, env []string, vastURL string) (*operatorProcess, error) {
+	// Nothing real waits for the end of a simulation.
+	patience := 5 * time.Second
+	if s.options.real {
+		patience = 30 * time.Second
+	}
 	o := &operatorProcess{
-		say: out.say, grace: 8 * time.Second, ended: make(chan struct{}),
+		say: s.out.say, grace: patience + 5*time.Second, ended: make(chan struct{}),
 		spec: childSpec{
-			name: "the manager", program: filepath.Join(place.binaries, "manager"), directory: place.root,
-			environment: env, log: place.log("manager"),
+			name: "the manager", program: filepath.Join(s.place.binaries, "manager"), directory: s.place.root,
+			environment: env, log: s.place.log("manager"),
 			arguments: []string{
-				"--kubeconfig=" + filepath.Join(place.state, "manager.kubeconfig"),
+				"--kubeconfig=" + filepath.Join(s.place.state, "manager.kubeconfig"),
 				// The next manager starts only when the last one is known to be gone.
-				"--leader-elect=false", "--shutdown-timeout=5s",
+				"--leader-elect=false", "--shutdown-timeout=" + patience.String(),
 			},
 		},
 	}
 	if vastURL != "" {
 		o.spec.arguments = append(o.spec.arguments, "--vast-base-url="+vastURL)
 	}
-	if options.verbose {
+	if s.options.verbose {
 		o.spec.arguments = append(o.spec.arguments, "--log-level=2")
 	}
 	if err := o.start(ctx); err != nil {
@@ -66,7 +73,7 @@ func (o *operatorProcess) start(ctx context.Context) error {
 		}
 		ports[k] = net.JoinHostPort(loopback, port)
 	}
-	spec.arguments = append(spec.arguments[:len(spec.arguments):len(spec.arguments)],
+	spec.arguments = append(slices.Clip(spec.arguments),
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1])
 	started, err := startChild(&spec)
 	if err != nil {
@@ -98,8 +105,7 @@ func (o *operatorProcess) supervise(ctx context.Context) {
 		o.deaths++
 		o.lastWord = running.obituary()
 		o.mu.Unlock()
-		o.say("%v", running.obituary())
-		o.say("The manager starts again in %s, as a Deployment would start it.", seconds(pause))
+		o.say("The manager (pid %d) is gone: %s. It starts again in %s, as a Deployment would start it.", running.pid, running.manner(), seconds(pause))
 		select {
 		case <-ctx.Done():
 			return

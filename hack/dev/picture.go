@@ -69,7 +69,7 @@ func poolLines(pools []poolRow, paint palette, width int) []string {
 		return []string{paint.apply(cut("There is no pool. Nothing is rented for one.", width), faint)}
 	}
 	t := &table{columns: []column{
-		{title: "POOL", shrinks: true},
+		{title: "POOL", shrinks: 2},
 		{title: "DESIRED", right: true},
 		{title: "READY", right: true},
 		{title: "PENDING", right: true},
@@ -77,7 +77,7 @@ func poolLines(pools []poolRow, paint palette, width int) []string {
 		{title: "CEILING", right: true},
 		{title: "USED", optional: true},
 		{title: "STATUS"},
-		{title: "REASON", shrinks: true},
+		{title: "REASON", shrinks: 1},
 	}}
 	for k := range pools {
 		pool := &pools[k]
@@ -94,10 +94,13 @@ func poolLines(pools []poolRow, paint palette, width int) []string {
 			status, reason = "-", "Deleting"
 		}
 		t.rows = append(t.rows, []cell{
-			{pool.name, plain}, count(pool.desired, plain), count(pool.ready, readiness), count(pool.pending+pool.waiting, plain),
-			{pool.committed.Cents(), plain}, {pool.ceiling.String(), plain},
+			{pool.name, plain},
+			count(pool.desired, plain), count(pool.ready, readiness), count(pool.pending+pool.waiting, plain),
+			{pool.committed.Cents(), plain},
+			{pool.ceiling.String(), plain},
 			{bar(int64(pool.committed), int64(pool.ceiling), barWidth) + " " + percent(int64(pool.committed), int64(pool.ceiling)), cost},
-			{status, toneOf(status)}, {reason, toneOf(status)},
+			{status, toneOf(status)},
+			{reason, toneOf(status)},
 		})
 	}
 	lines := t.lines(paint, width)
@@ -131,13 +134,13 @@ func instanceLines(instances []instanceRow, paint palette, width, room int) []st
 		return []string{paint.apply(cut("There is no instance.", width), faint)}
 	}
 	t := &table{columns: []column{
-		{title: "INSTANCE", shrinks: true},
+		{title: "INSTANCE", shrinks: 2},
 		{title: "RENTAL", right: true},
-		{title: "GPU", shrinks: true},
+		{title: "GPU", shrinks: 3},
 		{title: "$/H", right: true},
-		{title: "VAST"},
+		{title: "VAST", optional: true},
 		{title: "READY"},
-		{title: "REASON", shrinks: true},
+		{title: "REASON", shrinks: 1},
 		{title: "AGE", right: true},
 		{title: "PLACE", optional: true},
 	}}
@@ -160,8 +163,15 @@ func instanceLines(instances []instanceRow, paint palette, width, room int) []st
 			provider = "-"
 		}
 		t.rows = append(t.rows, []cell{
-			{instance.name, plain}, {rental, plain}, {dash(instance.gpu), plain}, {cents(instance.price), plain}, {provider, plain},
-			{instance.ready, meaning}, {dash(instance.reason), meaning}, {duration.HumanDuration(instance.age), plain}, {instance.place, faint},
+			{instance.name, plain},
+			{rental, plain},
+			{dash(instance.gpu), plain},
+			{cents(instance.price), plain},
+			{provider, plain},
+			{instance.ready, meaning},
+			{dash(instance.reason), meaning},
+			{duration.HumanDuration(instance.age), plain},
+			{instance.place, faint},
 		})
 	}
 	lines := t.lines(paint, width)
@@ -186,26 +196,39 @@ func cents(text string) string {
 	return dollars(text).Cents()
 }
 
+// twoDecimals shortens a balance, which may be negative, towards zero.
+func twoDecimals(text string) string {
+	whole, decimals, found := strings.Cut(text, ".")
+	if !found || len(decimals) <= 2 {
+		return dash(text)
+	}
+	return whole + "." + decimals[:2]
+}
+
 func accountLines(accounts []accountRow, paint palette, width int) []string {
 	if len(accounts) == 0 {
 		return []string{paint.apply(cut("There is no account.", width), faint)}
 	}
 	t := &table{columns: []column{
-		{title: "ACCOUNT", shrinks: true},
+		{title: "ACCOUNT", shrinks: 2},
 		{title: "BALANCE", right: true},
 		{title: "$/H", right: true},
 		{title: "CEILING", right: true},
 		{title: "OURS", right: true},
 		{title: "FOREIGN", right: true},
 		{title: "READY"},
-		{title: "REASON", shrinks: true},
+		{title: "REASON", shrinks: 1},
 	}}
 	for k := range accounts {
 		account := &accounts[k]
 		t.rows = append(t.rows, []cell{
-			{account.name, plain}, {dash(account.balance), plain}, {cents(account.committed), plain}, {account.ceiling, plain},
+			{account.name, plain},
+			{twoDecimals(account.balance), plain},
+			{cents(account.committed), plain},
+			{account.ceiling, plain},
 			count(account.ours, plain), count(account.foreign, plain),
-			{account.ready, toneOf(account.ready)}, {dash(account.reason), toneOf(account.ready)},
+			{account.ready, toneOf(account.ready)},
+			{dash(account.reason), toneOf(account.ready)},
 		})
 	}
 	lines := t.lines(paint, width)
@@ -237,7 +260,7 @@ func witnessLines(w *witnessRow, ceiling int64, paint palette, width int) []stri
 	}
 	t := &table{
 		columns: []column{
-			{title: "METER", shrinks: true},
+			{title: "METER", shrinks: 1},
 			{title: "RENTALS", right: true},
 			{title: "LIVE", right: true},
 			{title: "$/H NOW", right: true},
@@ -246,8 +269,13 @@ func witnessLines(w *witnessRow, ceiling int64, paint palette, width int) []stri
 			{title: "RENTED TWICE"},
 		},
 		rows: [][]cell{{
-			{"simulator", plain}, {strconv.Itoa(w.rentals), plain}, {strconv.Itoa(w.live), plain}, {w.now.Cents(), plain},
-			{w.peak.Cents(), peak}, {w.cost.Cents(), plain}, twice,
+			{"simulator", plain},
+			{strconv.Itoa(w.rentals), plain},
+			{strconv.Itoa(w.live), plain},
+			{w.now.Cents(), plain},
+			{w.peak.Cents(), peak},
+			{w.cost.Cents(), plain},
+			twice,
 		}},
 	}
 	lines := t.lines(paint, width)

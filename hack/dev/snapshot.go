@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -139,7 +140,7 @@ func instanceRowOf(instance *warmpool.WarmInstance, now time.Time) instanceRow {
 		price: string(cmp.Or(instance.Status.Price.CurrentUSDPerHour, instance.Status.Price.QuotedUSDPerHour)),
 	}
 	if rental := instance.Status.Rental; rental != nil {
-		row.rental, row.gpu, row.place = rental.ID, rental.GPUName, rental.Geolocation
+		row.rental, row.gpu, row.place = rental.ID, rental.GPUName, strings.Trim(rental.Geolocation, ", ")
 		if rental.GPUs > 1 {
 			row.gpu = fmt.Sprintf("%d× %s", rental.GPUs, rental.GPUName)
 		}

@@ -59,7 +59,7 @@ func (s *stack) start(ctx context.Context) error {
 		return err
 	}
 	s.out.say("Starting the manager.")
-	s.operator, err = startOperator(ctx, s.options, s.place, env, vastURL, s.out)
+	s.operator, err = s.startOperator(ctx, env, vastURL)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,8 +28,9 @@ type column struct {
 	right bool
 	// optional columns are left out, the last first, when the screen is narrow.
 	optional bool
-	// shrinks columns are cut when leaving out was not enough.
-	shrinks bool
+	// shrinks says how readily the column is cut when leaving out was not
+	// enough: 0 never, the highest first.
+	shrinks int
 }
 
 // table is a head and rows of as many cells.
@@ -73,8 +75,10 @@ func (t *table) layout(width int) (shown, widths []int) {
 			shown = slices.DeleteFunc(shown, func(other int) bool { return other == k })
 		}
 	}
-	for _, k := range shown {
-		if excess := total() - width; excess > 0 && t.columns[k].shrinks {
+	readily := slices.Clone(shown)
+	slices.SortStableFunc(readily, func(a, b int) int { return cmp.Compare(t.columns[b].shrinks, t.columns[a].shrinks) })
+	for _, k := range readily {
+		if excess := total() - width; excess > 0 && t.columns[k].shrinks > 0 {
 			widths[k] = max(widths[k]-excess, min(widths[k], least))
 		}
 	}

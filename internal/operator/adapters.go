@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -36,7 +37,8 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 	return func(apiKey, baseURL string) (controllers.Provider, error) {
 		return vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
-			Observer: observer{shared.recorder},
+			Transport: vastTransport(),
+			Observer:  observer{shared.recorder},
 			// A write that is not answered by then may still be carried out:
 			// controllers' attemptDeadline allows as long again.
 			Timeouts: vastai.Timeouts{Write: writeTimeout},
@@ -47,6 +49,16 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 				return nil
 			},
 		})
+	}
+}
+
+// vastTransport makes a connection for each request. On a kept one net/http
+// sends a read again by itself when the server hangs up, past the client's rate
+// limiter: Vast.ai would answer 429, and its silence would look like a refusal.
+func vastTransport() *http.Transport {
+	const handshakeTimeout = 10 * time.Second
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: handshakeTimeout,
 	}
 }
 

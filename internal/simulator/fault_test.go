@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -168,13 +169,19 @@ func httpFaultTests() map[string]func(t *testing.T, s *sim) {
 func waits(t *testing.T, s *sim, call func() reply, d time.Duration, status int) {
 	t.Helper()
 	done := make(chan reply, 1)
-	before := s.clock.Waiters()
+	held := func() int {
+		s.world.clock.mu.Lock()
+		defer s.world.clock.mu.Unlock()
+		return len(s.world.clock.timers)
+	}
+	before := held()
 	go func() { done <- call() }()
-	for s.clock.Waiters() <= before {
+	for held() <= before {
 		select {
 		case r := <-done:
 			t.Fatalf("answered at once: %d %s", r.status, r.body)
 		default:
+			runtime.Gosched()
 		}
 	}
 	s.clock.Step(d - time.Millisecond)

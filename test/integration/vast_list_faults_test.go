@@ -124,7 +124,7 @@ func TestBadListIsSaidAndCostsNothing(t *testing.T) {
 			w.sawEvent("VastAccount/" + test.ready[len("False/"):])
 			w.scale(2)
 			w.sees(thePool, warmpool.ConditionFullyProvisioned, test.ready, "1 of 2 ready")
-			w.quiet(40 * time.Second)
+			w.quiet(20 * time.Second)
 			w.scale(1)
 			lift()
 			w.recovers()
