@@ -26,7 +26,6 @@ const (
 type container struct {
 	gate     *gate
 	ports    map[string]int // "8188/tcp" → public port
-	simple   []net.Listener
 	instance BackendInstance
 	// startErr is why the backend did not start.
 	startErr error
@@ -66,7 +65,6 @@ func (w *world) startContainer(r *rental) {
 			c.startErr = err
 			continue
 		}
-		c.simple = append(c.simple, listener)
 		w.background.Go(func() { serveSimple(listener, number == sshPort) })
 	}
 	spec := BackendSpec{
@@ -92,9 +90,6 @@ func (w *world) stopContainer(r *rental) {
 		return
 	}
 	c.gate.close()
-	for _, listener := range c.simple {
-		logClose(listener)
-	}
 	if c.instance != nil {
 		w.background.Go(c.instance.Stop)
 	}

@@ -120,14 +120,14 @@ func httpFaultTests() map[string]func(t *testing.T, s *sim) {
 		FaultAuthError: func(t *testing.T, s *sim) {
 			s.fault(FaultSpec{Name: FaultAuthError, Count: 2})
 			r := s.list("")
-			want(t, "answer", fmt.Sprint(r.status, r.json["error"], r.json["msg"]), "404 auth_errorInvalid user key")
+			want(t, "answer", fmt.Sprint(r.status, r.json["error"], r.json["msg"]), "404auth_errorInvalid user key")
 			want(t, "the second", s.list("").status, 404)
 			want(t, "the third", s.list("").status, 200)
 		},
 		FaultDeprecated: func(t *testing.T, s *sim) {
 			s.fault(FaultSpec{Name: FaultDeprecated, Params: params("status", "200")})
 			r := s.list("")
-			want(t, "answer", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 false deprecated_endpoint")
+			want(t, "answer", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 falsedeprecated_endpoint")
 		},
 		FaultLostAnswer: func(t *testing.T, s *sim) {
 			s.fault(FaultSpec{Name: FaultLostAnswer, Count: 1})
@@ -218,7 +218,7 @@ func createFaultTests() map[string]func(t *testing.T, s *sim) {
 			}
 			s.fault(FaultSpec{Name: FaultOfferGone, Params: params("form", "200"), Count: 1})
 			r := s.tryRent(1, "a")
-			want(t, "200", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 false no_such_ask")
+			want(t, "200", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 falseno_such_ask")
 			want(t, "live", s.live(), 0)
 			want(t, "offers", len(s.search("{}")), 0)
 		},
@@ -455,7 +455,7 @@ func lifeFaultTests() map[string]func(t *testing.T, s *sim) {
 			s.step(2 * time.Second)
 			s.fault(FaultSpec{Name: FaultResourcesTaken, Params: params("fires", "60"), Count: 1})
 			r := s.do("PUT", path(id), `{"state":"running"}`)
-			want(t, "answer", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 false resources_unavailable")
+			want(t, "answer", fmt.Sprint(r.status, r.json["success"], r.json["error"]), "200 falseresources_unavailable")
 			s.step(59 * time.Second)
 			want(t, "queued", s.status(id), "exited running/stopped/running address=true ports=false")
 			s.step(time.Minute)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,13 @@ type gate struct {
 	conns    map[net.Conn]bool
 	held     []net.Conn
 	reserved []*containerPort
+	// listeners are closed with the gate, so that a port refuses at once
+	// although its server is torn down in the background.
+	listeners []net.Listener
 }
+
+// errGateClosed reports a container that was stopped meanwhile.
+var errGateClosed = errors.New("the container was stopped")
 
 // newGate returns an open gate.
 func newGate() *gate { return &gate{conns: map[net.Conn]bool{}} }
@@ -46,9 +53,21 @@ func (w *world) reserve(g *gate) (*containerPort, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listening on port %d of a container: %w", reservation.Port(), err)
 		}
-		return &gatedListener{Listener: inner, gate: g}, nil
+		return g.guard(inner)
 	}
 	return &containerPort{reservation, listen}, nil
+}
+
+// guard puts a listener behind the gate.
+func (g *gate) guard(inner net.Listener) (net.Listener, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		logClose(inner)
+		return nil, errGateClosed
+	}
+	g.listeners = append(g.listeners, inner)
+	return &gatedListener{Listener: inner, gate: g}, nil
 }
 
 // listenLoopback returns a function that listens on a port of 127.0.0.1.
@@ -87,6 +106,10 @@ func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
+	for _, listener := range g.listeners {
+		logClose(listener)
+	}
+	g.listeners = nil
 	for conn := range g.conns {
 		logClose(conn)
 	}

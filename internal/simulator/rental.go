@@ -176,7 +176,9 @@ func (w *world) run(r *rental) {
 	r.setStates(stateRunning, stateRunning, stateRunning)
 	r.setStatus(stateRunning, "success, running "+imageSlug(r.order.image)+"/ssh")
 	w.bill(r, stateRunning, true, true)
-	w.startContainer(r)
+	if r.account == w.account {
+		w.startContainer(r) // the other account's rentals are rows only
+	}
 	p := w.cfg.Provisioning
 	w.later(r, p.Address.draw(r.draws), func() { r.showAddress = true })
 	w.later(r, p.Ports.draw(r.draws), func() { r.showPorts = true })
