@@ -38,6 +38,8 @@ type accountSession struct {
 	rentEnds []time.Time
 	searches map[string]searchAnswer
 	logTried map[string]bool
+	// refusals are the last rents that were turned down, by pool.
+	refusals map[string]refusal
 }
 
 // searchAnswer is one search, remembered for a moment so that one search
@@ -64,7 +66,7 @@ func (s *accountSessions) of(key types.NamespacedName) *accountSession {
 	if !found {
 		session = &accountSession{
 			rents: map[string]bool{}, lookups: map[int64]planner.Lookup{},
-			searches: map[string]searchAnswer{}, logTried: map[string]bool{},
+			searches: map[string]searchAnswer{}, logTried: map[string]bool{}, refusals: map[string]refusal{},
 		}
 		if s.byKey == nil {
 			s.byKey = map[types.NamespacedName]*accountSession{}

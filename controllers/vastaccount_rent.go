@@ -157,9 +157,12 @@ func (r *VastAccountReconciler) tryCandidates(ctx context.Context, in *rentInput
 	for k := range in.pending.Candidates {
 		candidate := &in.pending.Candidates[k]
 		admission, known := answers[candidate.Pool.Key]
+		refused, isRefused := in.session.refused(candidate.Pool.Key, in.state.Now)
 		switch {
 		case gate != nil:
 			admission = planner.Admission{Decision: planner.DecisionDeferred, Reason: gate.Reason, Message: gate.Message, Until: gate.Until}
+		case isRefused:
+			admission = refused
 		case !known:
 			if admission, known = r.admit(ctx, in, candidate); !known {
 				choice.again = true
@@ -206,6 +209,7 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 	}
 	outcome := r.executeRent(ctx, in, instance, &attempt, &request)
 	in.session.dropOffers(attempt.MachineID)
+	in.session.noteRent(candidate.Pool.Key, &outcome, r.Clock.Now())
 	return true, r.recordOutcome(ctx, instance, attempt.Number, &outcome)
 }
 

@@ -69,7 +69,7 @@ func (r *WarmInstanceReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	in.health.Now = r.Clock.Now()
 	memory, decision := planner.ComputeHealth(in.memory.health, &in.health)
 	in.memory.remember(in, memory, &decision)
-	if err := r.report(ctx, in, &decision); err != nil {
+	if err := r.reportSurely(ctx, in, &decision); err != nil {
 		return ctrl.Result{}, quietConflict(err)
 	}
 	return ctrl.Result{RequeueAfter: max(decision.NextAfter, time.Millisecond)}, nil

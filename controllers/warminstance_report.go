@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +18,26 @@ import (
 
 func isConditionTrue(conditions []metav1.Condition, conditionType string) bool {
 	return meta.IsStatusConditionTrue(conditions, conditionType)
+}
+
+// reportSurely reports, and when the account's sweep wrote at the same moment,
+// once more onto the newest version: a proof or a pin that was just seen is not
+// seen again soon, and would be lost with the write.
+func (r *WarmInstanceReconciler) reportSurely(ctx context.Context, in *instanceInput, decision *planner.HealthDecision) error {
+	err := r.report(ctx, in, decision)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	var live warmpool.WarmInstance
+	if getErr := r.APIReader.Get(ctx, client.ObjectKeyFromObject(in.instance), &live); getErr != nil {
+		return getErr
+	}
+	sameRental := live.UID == in.instance.UID && live.Status.Rental != nil && live.Status.Rental.ID == in.health.Rental.ID
+	if !sameRental || !live.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	in.instance = &live
+	return r.report(ctx, in, decision)
 }
 
 // report writes the health half of the status when it changed, and gives the

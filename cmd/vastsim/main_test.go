@@ -23,7 +23,9 @@ func TestRun(t *testing.T) {
 		value, ok := map[string]string{"VASTSIM_KEY": "from-env", "VASTSIM_SPEED": "60"}[name]
 		return value, ok
 	}
-	go func() { done <- run(ctx, []string{"--json", "--speed", "30", "--offers-limit", "3"}, environment, writer) }()
+	go func() {
+		done <- run(ctx, []string{"--json", "--speed", "30", "--offers-limit", "3"}, environment, writer)
+	}()
 	var line ready
 	if err := json.NewDecoder(reader).Decode(&line); err != nil {
 		t.Fatal(err)

@@ -114,10 +114,10 @@ func poolLines(pools []poolRow, paint palette, width int) []string {
 
 // message says in whole sentences what a reason says in one word.
 func message(name, text string, paint palette, width int) []string {
-	const margin = "  "
 	if text == "" {
 		return nil
 	}
+	margin := strings.Repeat(" ", min(2, width-1))
 	broken := wrapped(name+": "+text, max(width-len(margin), 1))
 	if len(broken) > messageLines {
 		broken = broken[:messageLines]

@@ -146,7 +146,7 @@ func standing(subject *admissionCase) *Deferral {
 		return deferral
 	}
 	if state.Listing == nil {
-		return &Deferral{Reason: ReasonAwaitingFirstSweep, Message: "No trusted list of the account's instances is at hand. Waiting for one."}
+		return &Deferral{Reason: ReasonAwaitingFirstSweep, Message: "The list of the account's instances was not read yet. Waiting for one that can be trusted."}
 	}
 	if !instance.IsPending() {
 		if deferral := ownDeferral(instance); deferral != nil {
@@ -201,18 +201,18 @@ func (a Admission) withoutMatch(filtered *FilterResult, candidate *Candidate) Ad
 	if filtered.Seen == 0 {
 		return a.deferred(&Deferral{Reason: ReasonNoMatchingOffers, Message: "The search found no offer. Widen spec.offers, or wait for the market."})
 	}
-	tail := fmt.Sprintf("%d offers seen: %s.", filtered.Seen, inWords(filtered.RejectedBy))
+	tail := fmt.Sprintf("Of %s, by the first filter that each fails: %s.", plural(filtered.Seen, "offer", "offers"), inWords(filtered.RejectedBy))
 	switch last := filtered.RejectedBy[len(filtered.RejectedBy)-1].Filter; last {
 	case FilterAboveInstanceCap:
 		offer := filtered.CheapestAboveCap
 		a.NeededUSDPerHour, a.CheapestUSDPerHour = offer.PriceUSDPerHour, offer.PriceUSDPerHour
 		return a.deferred(&Deferral{Reason: ReasonAllAboveCap, Message: fmt.Sprintf(
-			"The cheapest offer that matches otherwise costs %s (offer %d), one instance may cost %s. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market. %s",
+			"The cheapest offer that matches otherwise costs %s (offer %d), and one instance may cost %s. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market. %s",
 			perHour(offer.PriceUSDPerHour), offer.ID, perHour(candidate.Pool.MaxInstanceUSDPerHour), tail)})
 	case FilterMachineBlocked, FilterMachineInUse:
-		return a.deferred(&Deferral{Reason: ReasonAllBlocked, Message: "Offers match only on machines that are blocked after failures or in use by us already. Widen the offers, or wait. " + tail})
+		return a.deferred(&Deferral{Reason: ReasonAllBlocked, Message: "Offers match only on machines that are avoided after failures (status.blockedMachines of the VastAccount) or rented already. Widen spec.offers, or wait. " + tail})
 	default:
-		return a.deferred(&Deferral{Reason: ReasonNoMatchingOffers, Message: "No offer matches. Widen the offers, or wait for the market. " + tail})
+		return a.deferred(&Deferral{Reason: ReasonNoMatchingOffers, Message: "No offer matches. Widen the filter in spec.offers that turns most of them away, or wait for the market. " + tail})
 	}
 }
 
@@ -222,7 +222,7 @@ func checkInstanceCap(c *admissionCase) *Deferral {
 	if withinCap(c.offer.PriceUSDPerHour, limit) {
 		return nil
 	}
-	return &Deferral{Reason: ReasonAllAboveCap, Message: fmt.Sprintf("The cheapest matching offer costs %s (offer %d), one instance may cost %s. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market.",
+	return &Deferral{Reason: ReasonAllAboveCap, Message: fmt.Sprintf("The cheapest offer that matches costs %s (offer %d), and one instance may cost %s. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market.",
 		perHour(c.offer.PriceUSDPerHour), c.offer.ID, perHour(limit))}
 }
 
@@ -233,9 +233,8 @@ func checkPoolHeadroom(c *admissionCase) *Deferral {
 		return nil
 	}
 	return &Deferral{Reason: ReasonCostCeilingReached, Message: fmt.Sprintf(
-		"needs %s, headroom %s of the ceiling %s; the cheapest matching offer costs %s (offer %d, %s). Raise spec.cost.ceilingUSDPerHour or lower spec.replicas.",
-		perHour(c.offer.PriceUSDPerHour), perHour(headroom(ceiling, c.poolCommitted)), perHour(ceiling),
-		perHour(c.offer.PriceUSDPerHour), c.offer.ID, c.offer.GPUName)}
+		"This instance needs %s, the price of the cheapest offer that matches (offer %d, %s), and %s is left under the pool's ceiling of %s. Raise spec.cost.ceilingUSDPerHour of the WarmPool, lower its spec.replicas, or widen its spec.offers.",
+		perHour(c.offer.PriceUSDPerHour), c.offer.ID, c.offer.GPUName, perHour(headroom(ceiling, c.poolCommitted)), perHour(ceiling))}
 }
 
 // checkAccountHeadroom is the account's ceiling (I1).
@@ -245,9 +244,8 @@ func checkAccountHeadroom(c *admissionCase) *Deferral {
 		return nil
 	}
 	return &Deferral{Reason: ReasonAccountCeilingReached, Message: fmt.Sprintf(
-		"needs %s, headroom %s of the account's ceiling %s, all its instances counted; the cheapest matching offer costs %s (offer %d, %s). Raise spec.ceilingUSDPerHour of the account, or end something else in it.",
-		perHour(c.offer.PriceUSDPerHour), perHour(headroom(ceiling, c.accountCommitted)), perHour(ceiling),
-		perHour(c.offer.PriceUSDPerHour), c.offer.ID, c.offer.GPUName)}
+		"This instance needs %s, the price of the cheapest offer that matches (offer %d, %s), and %s is left under the account's ceiling of %s, which covers all its pools and what was rented by hand. Raise spec.ceilingUSDPerHour of the VastAccount, or end something else in it.",
+		perHour(c.offer.PriceUSDPerHour), c.offer.ID, c.offer.GPUName, perHour(headroom(ceiling, c.accountCommitted)), perHour(ceiling))}
 }
 
 // checkBalanceRunway keeps the account able to pay for the whole runway.
@@ -258,9 +256,9 @@ func checkBalanceRunway(c *admissionCase) *Deferral {
 		return nil
 	}
 	return &Deferral{Reason: ReasonBalanceLow, Message: fmt.Sprintf(
-		"The balance of $%s would not last: %s costs $%s in %s, and $%s must remain. Add credit, or lower spec.runwaySeconds.",
-		account.BalanceUSD, perHour(addUSD(c.accountCommitted, c.offer.PriceUSDPerHour)), burn,
-		time.Duration(account.RunwaySeconds)*time.Second, account.MinBalanceUSD)}
+		"The credit of $%s would not last: with this instance %s is committed, which costs $%s in %s (spec.runwaySeconds), and $%s must remain (spec.minBalanceUSD). Add credit at Vast.ai, or change these fields of the VastAccount.",
+		account.BalanceUSD.Cents(), perHour(addUSD(c.accountCommitted, c.offer.PriceUSDPerHour)), burn.Cents(),
+		shortDuration(time.Duration(account.RunwaySeconds)*time.Second), account.MinBalanceUSD.Cents())}
 }
 
 // checkBlockedMachine avoids machines that failed lately.
@@ -268,7 +266,7 @@ func checkBlockedMachine(c *admissionCase) *Deferral {
 	if !BlockedMachineIDs(c.state.Blocked, c.state.Now)[c.offer.MachineID] {
 		return nil
 	}
-	return &Deferral{Reason: ReasonAllBlocked, Message: fmt.Sprintf("Machine %d of offer %d is blocked after failures. Waiting for another.", c.offer.MachineID, c.offer.ID)}
+	return &Deferral{Reason: ReasonAllBlocked, Message: fmt.Sprintf("Machine %d of offer %d is avoided after failures. Waiting for another.", c.offer.MachineID, c.offer.ID)}
 }
 
 // checkBackOff waits after failures of the pool.
@@ -301,6 +299,6 @@ func labelledFor(listing *fleet.Listing, uid string) *fleet.Rental {
 // unrecordedRental explains such a row.
 func unrecordedRental(row *fleet.Rental) *Deferral {
 	return &Deferral{Reason: ReasonUnrecordedRental, Message: fmt.Sprintf(
-		"The account shows rental %d with the label %q of this instance, which does not record it. Nothing is rented until it is gone; if it is not ours, change its label.",
+		"The account shows rental %d with the label %q of this instance, which does not record it. Nothing is rented for it until that rental is gone; if it is yours, change its label at Vast.ai.",
 		row.ID, row.Label)}
 }

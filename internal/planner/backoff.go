@@ -194,16 +194,16 @@ func (p *BackoffPolicy) longest() time.Duration {
 
 // backoffMessage explains the pause to people.
 func backoffMessage(state *BackoffState, culprit *PoolFailure) string {
-	next := "the next instance may be rented now, one at a time"
+	next := "The next instance is rented now, and one at a time until one becomes ready"
 	if state.Waiting {
-		next = "the next instance is rented after " + state.NextAttemptAt.UTC().Format(time.RFC3339)
+		next = "The next instance is rented after " + state.NextAttemptAt.UTC().Format(time.RFC3339)
 	}
 	if culprit == nil {
-		return fmt.Sprintf("%s in a row, the last with %s: %s; %s.",
+		return fmt.Sprintf("%s in a row, the last with %s: %s. %s.",
 			plural(state.Consecutive, "instance failed", "instances failed"), state.LastReason, sentencePart(state.LastMessage), next)
 	}
 	return fmt.Sprintf("%s on machines %s: %s. The same fault on several machines is a fault of the template, so buying more would not help. "+
-		"Read the log (kubectl get warmpool -o yaml, status.failures.recent[].logTail), mend spec.template; %s.",
+		"Read the logs of the instances in status.failures.recent (kubectl get wp -o yaml) and mend spec.template; failures of the old template then no longer count. %s.",
 		culprit.Reason, joinIDs(state.Machines), sentencePart(culprit.Message), next)
 }
 
@@ -221,6 +221,19 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return strconv.Itoa(n) + " " + many
+}
+
+// shortDuration prints a duration without the zeros that time.Duration adds:
+// "2h", not "2h0m0s".
+func shortDuration(d time.Duration) string {
+	text := wholeSeconds(d).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // sentencePart makes a message fit before a semicolon or a full stop.

@@ -55,7 +55,11 @@ func ComputeHealthBudget(instances []BudgetInstance, maxUnhealthyPercent int) Bu
 	}
 	verdict.Suspended = verdict.Failing > allowed
 	if !verdict.Suspended {
-		verdict.Message = fmt.Sprintf("%d of %d instances that were ready fail; up to %d may be replaced at once.", verdict.Failing, verdict.Counted, allowed)
+		verdict.Message = "No instance has been ready yet, so none of them can have failed."
+		if verdict.Counted > 0 {
+			verdict.Message = fmt.Sprintf("Of %s that became ready, %d fails now; up to %d may be replaced at once (spec.remediation.maxUnhealthy).",
+				plural(verdict.Counted, "instance", "instances"), verdict.Failing, allowed)
+		}
 		return verdict
 	}
 	slices.SortFunc(failing, cmp.Compare)
@@ -63,8 +67,8 @@ func ComputeHealthBudget(instances []BudgetInstance, maxUnhealthyPercent int) Bu
 	if len(failing) > namesShown {
 		names += ", …"
 	}
-	verdict.Message = fmt.Sprintf("%d of %d instances that were ready fail at once (%s), more than spec.remediation.maxUnhealthy allows (%d). "+
-		"None of them is ended, for the fault is probably not theirs: check the network between the controller and the instances. "+
+	verdict.Message = fmt.Sprintf("%d of %d instances that became ready fail at once (%s), more than spec.remediation.maxUnhealthy allows (%d). "+
+		"None of them is ended, for the fault is probably not theirs: check the network between the manager and the internet. "+
 		"To replace one all the same, delete its WarmInstance.", verdict.Failing, verdict.Counted, names, allowed)
 	return verdict
 }

@@ -92,15 +92,15 @@ func signalWords(signal fleet.Signal) (reason, message string) {
 	case fleet.SignalNoAnswer:
 		return string(signal), "It accepts connections and does not answer."
 	case fleet.SignalAuthRejected:
-		return string(signal), "The front rejects the password. Check that the Secret of the instance was not changed and that the template does not set WEB_PASSWORD; delete the WarmInstance to get one with a fresh password."
+		return string(signal), "The front rejects the password. Check that nobody changed the Secret in status.credentialsSecretRef; delete the WarmInstance to get one with a fresh password."
 	case fleet.SignalOriginRejected:
 		return string(signal), "ComfyUI refuses the request's origin (HTTP 403). Check COMFYUI_ARGS in spec.template.env."
 	case fleet.SignalUnexpectedService:
-		return string(signal), "Something else than ComfyUI answers on its port. Check spec.template.image and the port of ComfyUI."
+		return string(signal), "Something else than ComfyUI answers on its port. Check spec.template.image and spec.template.comfy.port."
 	case fleet.SignalSchemeMismatch:
-		return string(signal), "It speaks HTTP where HTTPS is expected, or the reverse. Make spec.template's TLS mode agree with ENABLE_HTTPS."
+		return string(signal), "It speaks HTTP where HTTPS is expected, or the reverse. Make spec.template.tls.mode agree with ENABLE_HTTPS in spec.template.env."
 	case fleet.SignalCertificateUntrusted:
-		return string(signal), "Its certificate is not the one that is trusted. Nothing is sent to it; check the TLS settings of spec.template."
+		return string(signal), "Its certificate is not the one that is trusted. Nothing is sent to it. If nobody replaced the certificate, somebody may be in between; otherwise check spec.template.tls."
 	case fleet.SignalPlaceholder:
 		return HealthStarting, "The front answers, ComfyUI does not."
 	case fleet.SignalServerError:
@@ -112,7 +112,7 @@ func signalWords(signal fleet.Signal) (reason, message string) {
 
 // verifyMessage says what a verification found, and the remedy.
 func verifyMessage(verify *fleet.VerifyResult) string {
-	return sentencePart(verify.Message) + ". " + verifyRemedy(verify.Fault)
+	return strings.TrimSpace(sentencePart(verify.Message) + ". " + verifyRemedy(verify.Fault))
 }
 
 // verifyRemedy says what to do about a fault.
@@ -121,19 +121,22 @@ func verifyRemedy(fault fleet.VerifyFault) string {
 	case fleet.FaultNoGPU, fleet.FaultGPU, fleet.FaultGPUCorrupt, fleet.FaultGPUMismatch, fleet.FaultVRAMOccupied:
 		return "The machine is at fault; it is avoided and another is tried."
 	case fleet.FaultCPUDevice:
-		return "ComfyUI runs on the CPU: remove --cpu from COMFYUI_ARGS in spec.template.env."
+		return "Check COMFYUI_ARGS in spec.template.env, and that spec.template.image is made for CUDA."
 	case fleet.FaultArchUnsupported:
 		return "The image does not support this GPU: set spec.offers.minComputeCapability or gpuNames, or take a newer image."
 	case fleet.FaultNodeMissing:
-		return "Look for IMPORT FAILED in the log tail, and at the template's required nodes."
+		return "Then mend spec.template, or take them out of spec.template.comfy.requiredNodes."
 	case fleet.FaultModelMissing, fleet.FaultModelTruncated:
-		return "Check the model's URL, its token and the template's required models."
+		return "Mend the script or its tokens, or take it out of spec.template.comfy.requiredModels."
 	case fleet.FaultOutOfMemory:
 		return "The GPU is too small: raise spec.offers.minGPUMemoryMB."
 	case fleet.FaultWorkerDead:
-		return "ComfyUI's worker is dead; the instance is replaced."
+		return "The instance is replaced."
 	case fleet.FaultRenderTimeout:
 		return "The machine is too slow or hangs; another is tried."
+	case fleet.FaultRenderFailed:
+		// Its message names the log already.
+		return ""
 	default:
 		return "Read the log tail for the cause."
 	}

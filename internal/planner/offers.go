@@ -291,8 +291,10 @@ func perUnit(price fleet.USDMicros, parts int64) fleet.USDMicros {
 // inWords describes rejections for people ("12 too little GPU memory, 3 above
 // the price cap").
 func inWords(rejections []RejectionCount) string {
-	parts := make([]string, 0, len(rejections))
-	for _, rejection := range rejections {
+	most := slices.Clone(rejections)
+	slices.SortStableFunc(most, func(a, b RejectionCount) int { return cmp.Compare(b.Count, a.Count) })
+	parts := make([]string, 0, len(most))
+	for _, rejection := range most {
 		parts = append(parts, fmt.Sprintf("%d %s", rejection.Count, rejection.Filter.words()))
 	}
 	return strings.Join(parts, ", ")
@@ -301,14 +303,14 @@ func inWords(rejections []RejectionCount) string {
 // words says what an offer lacks that the filter rejects.
 func (f OfferFilter) words() string {
 	texts := map[OfferFilter]string{
-		FilterGPUName: "another GPU", FilterGPUCount: "another number of GPUs", FilterGPUMemory: "too little GPU memory",
-		FilterDisk: "too little disk", FilterCPU: "too few CPU cores", FilterMemory: "too little memory",
-		FilterDownload: "too slow a download", FilterUpload: "too slow an upload", FilterDirectPorts: "too few ports",
-		FilterCUDAVersion: "too old a CUDA version", FilterComputeCapability: "too low a compute capability",
-		FilterReliability: "not reliable enough", FilterVerification: "not verified", FilterDatacenter: "not in a data centre",
-		FilterCountry: "in the wrong country", FilterDuration: "available for too short a time",
-		FilterBandwidthPrice: "with too dear traffic", FilterNotRentable: "not rentable", FilterMachineBlocked: "on a blocked machine",
-		FilterMachineInUse: "on a machine that is in use by us", FilterAboveInstanceCap: "above the price cap of one instance",
+		FilterGPUName: "with another GPU (gpuNames)", FilterGPUCount: "with another number of GPUs (minGPUs, maxGPUs)", FilterGPUMemory: "with too little GPU memory (minGPUMemoryMB)",
+		FilterDisk: "with too little disk (spec.template.diskGB)", FilterCPU: "with too few CPU cores (minCPUCores)", FilterMemory: "with too little memory (minMemoryMB)",
+		FilterDownload: "with too slow a download (minDownloadMbps)", FilterUpload: "with too slow an upload (minUploadMbps)", FilterDirectPorts: "with too few ports (minDirectPorts)",
+		FilterCUDAVersion: "with too old a CUDA version (minCUDAVersion)", FilterComputeCapability: "with too low a compute capability (minComputeCapability)",
+		FilterReliability: "not reliable enough (minReliabilityPercent)", FilterVerification: "not verified (verification)", FilterDatacenter: "not in a data centre (datacenterOnly)",
+		FilterCountry: "in the wrong country (geolocations)", FilterDuration: "for rent for too short a time (minRemainingSeconds)",
+		FilterBandwidthPrice: "with too dear traffic (maxBandwidthUSDPerTB)", FilterNotRentable: "not for rent at this moment", FilterMachineBlocked: "on a machine that is avoided after failures",
+		FilterMachineInUse: "on a machine that is rented already", FilterAboveInstanceCap: "too dear for one instance (spec.cost.maxInstanceUSDPerHour)",
 	}
 	return texts[f]
 }

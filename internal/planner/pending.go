@@ -174,7 +174,7 @@ func (p *pendingPool) place(instance *Instance, now time.Time) (*Candidate, *Def
 		return nil, deferral
 	}
 	if p == nil {
-		return nil, &Deferral{Reason: ReasonPoolNotFound, Message: fmt.Sprintf("The pool %s is not there, so nothing is rented for it.", instance.Pool)}
+		return nil, &Deferral{Reason: ReasonPoolNotFound, Message: fmt.Sprintf("The WarmPool %s is not there, so nothing is rented for it. Delete this WarmInstance.", instance.Pool)}
 	}
 	if deferral := poolDeferral(p.pool, now); deferral != nil {
 		return nil, deferral
@@ -196,13 +196,13 @@ func (p *pendingPool) place(instance *Instance, now time.Time) (*Candidate, *Def
 func ownDeferral(instance *Instance) *Deferral {
 	switch {
 	case instance.InFlight:
-		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "A rent call is under way. Its price is reserved."}
+		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "It is being rented at this moment. Its price is reserved."}
 	case instance.hasOpenAttempt():
-		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "It is not known whether the last rent call made a rental. Its price stays reserved, and nothing else is rented, until the instance list has settled it."}
+		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "It is not known whether the last rent made a rental. Its price stays reserved, and nothing else is rented for this instance, until the list of instances has settled it."}
 	case len(instance.RecordedRentals()) > 0:
 		return &Deferral{Reason: ReasonPreviousRentalEnding, Message: "An earlier rental of this instance is not confirmed gone. Nothing else is rented until it is."}
 	case len(instance.Attempts) >= MaxAttempts:
-		return &Deferral{Reason: ReasonAttemptsExhausted, Message: fmt.Sprintf("All %d rent attempts of this instance were used. Delete it, and the pool makes a new one.", MaxAttempts)}
+		return &Deferral{Reason: ReasonAttemptsExhausted, Message: fmt.Sprintf("All %d rent attempts of this instance were used; the pool replaces it with a new one.", MaxAttempts)}
 	default:
 		return nil
 	}
@@ -214,16 +214,16 @@ func poolDeferral(pool *AdmissionPool, now time.Time) *Deferral {
 	case pool.Deleting:
 		return &Deferral{Reason: ReasonPoolDeleting, Message: "The pool is being deleted, so nothing is rented for it."}
 	case pool.Mode == ModeDrain:
-		return &Deferral{Reason: ReasonDraining, Message: "The pool drains, so nothing is rented for it. Set spec.mode to Active to resume."}
+		return &Deferral{Reason: ReasonDraining, Message: "The pool's spec.mode is Drain, so nothing is rented for it. Set it to Active to resume."}
 	case pool.Mode != ModeActive && pool.Mode != ModeDryRun:
-		return &Deferral{Reason: ReasonPaused, Message: "The pool is paused, so nothing is rented for it. Set spec.mode to Active to resume."}
+		return &Deferral{Reason: ReasonPaused, Message: "The pool's spec.mode is Paused, so nothing is rented for it. Set it to Active to resume."}
 	case pool.NextAttemptAt.After(now):
 		return &Deferral{
 			Reason: ReasonBackingOff, Until: pool.NextAttemptAt,
-			Message: fmt.Sprintf("Earlier instances of the pool failed. The next rent is tried in %s.", wholeSeconds(pool.NextAttemptAt.Sub(now))),
+			Message: fmt.Sprintf("Earlier instances of the pool failed, as its conditions say. The next one is rented after %s.", pool.NextAttemptAt.UTC().Format(time.RFC3339)),
 		}
 	case pool.HealthSuspended:
-		return &Deferral{Reason: ReasonHealthSuspended, Message: "Too many instances of the pool fail at once. Nothing is rented until they recover or are deleted."}
+		return &Deferral{Reason: ReasonHealthSuspended, Message: "Too many instances of the pool fail at once, which its condition HealthBudgetOK explains. Nothing is rented until they recover or are deleted."}
 	default:
 		return nil
 	}

@@ -86,37 +86,37 @@ func spendChecks() []spendCheck {
 		{
 			reason:  ReasonEmergencyStop,
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Mode == AccountEmergencyStop },
-			message: says("The account is in emergency stop: nothing is rented. Set spec.mode to Active to resume."),
+			message: says("The VastAccount's spec.mode is EmergencyStop: nothing is rented, and all of its rentals are ended. Set it to Active to resume."),
 		},
 		{
 			reason:  ReasonAccountFrozen,
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Mode != AccountActive },
-			message: says("The account is frozen: nothing is rented. Set spec.mode to Active to resume."),
+			message: says("The VastAccount's spec.mode is Frozen: nothing is rented, and what runs stays. Set it to Active to resume."),
 		},
 		{
 			reason:  ReasonAccountDeleting,
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Deleting },
-			message: says("The account object is being deleted: nothing is rented."),
+			message: says("The VastAccount is being deleted: nothing is rented."),
 		},
 		{
 			reason:  ReasonLeaseNotFresh,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.LeaseFresh },
-			message: says("The leader lease was not renewed lately, so another leader may exist. Waiting for the renewal."),
+			message: says("The manager could not renew its leader lease lately, so another one may be in charge. It waits for the renewal; if that takes minutes, check the manager's connection to the API server."),
 		},
 		{
 			reason:  ReasonCredentialsInvalid,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.CredentialsVerified },
-			message: says("The API key is not verified. Check the key in the account's Secret."),
+			message: says("The API key of the VastAccount is missing, refused or not verified yet. Its condition CredentialsValid says which, and what to do (kubectl describe va)."),
 		},
 		{
 			reason:  ReasonAccountIdentityChanged,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.IdentityStable },
-			message: says("The API key does not belong to the pinned Vast.ai account. Restore a key of that account; its rentals still bill."),
+			message: says("The API key belongs to another Vast.ai user than this account always had, whose rentals are out of reach and bill on. Put a key of the old user back (kubectl describe va)."),
 		},
 		{
 			reason:  ReasonAwaitingFirstSweep,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.SeenTrustedSweep || a.LastTrustedSweepAt.IsZero() },
-			message: says("No trusted list of the account's instances was read since the start. Waiting for one."),
+			message: says("The manager has just started and has not read the list of the account's instances yet. It waits for a list that it can trust."),
 		},
 		{
 			reason:  ReasonSuspiciousDrop,
@@ -127,7 +127,7 @@ func spendChecks() []spendCheck {
 			reason:  ReasonProviderUntrusted,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.LastSweep.Trusted },
 			message: func(a *AccountState, _ time.Time) string {
-				return "The latest list of the account's instances is not trusted. " + a.LastSweep.Message
+				return "The latest list of the account's instances cannot be trusted. " + a.LastSweep.Message
 			},
 		},
 		{
@@ -137,21 +137,20 @@ func spendChecks() []spendCheck {
 				// A sweep from the future means that the clock stepped back: its age is unknown.
 				return age < 0 || age > a.MaxSweepAge
 			},
-			message: func(a *AccountState, now time.Time) string {
-				return fmt.Sprintf("The last trusted list of the account's instances is %s old, at most %s are allowed. Waiting for the next one.",
-					wholeSeconds(now.Sub(a.LastTrustedSweepAt)), wholeSeconds(a.MaxSweepAge))
+			message: func(a *AccountState, _ time.Time) string {
+				return fmt.Sprintf("The last trusted list of the account's instances is more than %s old. Waiting for the next one.", wholeSeconds(a.MaxSweepAge))
 			},
 		},
 		{
 			reason:  ReasonBalanceUnknown,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.BalanceKnown },
-			message: says("The account's balance is not known yet. Waiting for the next reading."),
+			message: says("The account's credit is not known yet. Waiting for the next reading."),
 		},
 		{
 			reason:  ReasonBalanceLow,
 			blocked: func(a *AccountState, _ time.Time) bool { return a.BalanceUSD < a.MinBalanceUSD },
 			message: func(a *AccountState, _ time.Time) string {
-				return fmt.Sprintf("The balance of $%s is below spec.minBalanceUSD $%s. Add credit.", a.BalanceUSD, a.MinBalanceUSD)
+				return fmt.Sprintf("The credit of $%s is below the VastAccount's spec.minBalanceUSD of $%s. Add credit at Vast.ai.", a.BalanceUSD.Cents(), a.MinBalanceUSD.Cents())
 			},
 		},
 	}

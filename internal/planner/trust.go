@@ -130,7 +130,7 @@ func judgeDrop(memory TrustMemory, seen *SweepObservation) (TrustMemory, SweepVe
 func trusted(seen *SweepObservation, missing []int64) (TrustMemory, SweepVerdict) {
 	memory := TrustMemory{SeenTrusted: true, LastTrustedAt: seen.Listing.StartedAt, Missing: missing}
 	return memory, SweepVerdict{Trusted: true, Reason: ReasonTrusted, Message: fmt.Sprintf(
-		"%d instances on %d pages.", len(seen.Listing.Rentals), seen.Listing.Pages)}
+		"The list is complete: %s on %s.", plural(len(seen.Listing.Rentals), "instance", "instances"), plural(seen.Listing.Pages, "page", "pages"))}
 }
 
 // checkAnswer refuses a reading that failed.
@@ -139,7 +139,7 @@ func checkAnswer(seen *SweepObservation) *SweepVerdict {
 		return refusal(seen.Err)
 	}
 	if seen.Listing.Pages < 1 || seen.Listing.StartedAt.IsZero() || seen.Listing.FinishedAt.Before(seen.Listing.StartedAt) {
-		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list was not read to its end."}
+		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list was not read to its end. It is read again."}
 	}
 	return nil
 }
@@ -152,13 +152,13 @@ func refusal(err error) *SweepVerdict {
 	case fleet.KindForbidden:
 		return &SweepVerdict{Reason: ReasonCredentialsInvalid, Message: "The API key lacks a permission. Give it instance_read, instance_write, user_read and misc."}
 	case fleet.KindRateLimited:
-		return &SweepVerdict{Reason: ReasonRateLimited, Message: "Vast.ai asks to slow down. The list is read again later."}
+		return &SweepVerdict{Reason: ReasonRateLimited, Message: "Vast.ai asks to slow down. The list is read again later, and less often."}
 	case fleet.KindDeprecated:
 		return &SweepVerdict{Reason: ReasonAPIDeprecated, Message: "Vast.ai has retired the endpoint. Upgrade Warmpool."}
 	case fleet.KindUnavailable, fleet.KindNotSent:
-		return &SweepVerdict{Reason: ReasonProviderUnreachable, Message: "Vast.ai did not answer. The list is read again later."}
+		return &SweepVerdict{Reason: ReasonProviderUnreachable, Message: "Vast.ai did not answer. The list is read again later; nothing is rented meanwhile, and what runs goes on."}
 	default:
-		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The answer of Vast.ai cannot be read as a list of instances."}
+		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The answer of Vast.ai cannot be read as a list of instances. It is read again; nothing is rented or ended meanwhile."}
 	}
 }
 
@@ -169,10 +169,10 @@ func checkRows(seen *SweepObservation) *SweepVerdict {
 	for k := range seen.Listing.Rentals {
 		id := seen.Listing.Rentals[k].ID
 		if id <= 0 {
-			return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list holds an instance without an id."}
+			return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list holds an instance without an id. It is read again."}
 		}
 		if ids[id] {
-			return &SweepVerdict{Reason: ReasonInconsistentList, Message: fmt.Sprintf("The list shows instance %d twice.", id)}
+			return &SweepVerdict{Reason: ReasonInconsistentList, Message: fmt.Sprintf("The list shows instance %d twice. It is read again.", id)}
 		}
 		ids[id] = true
 	}
@@ -203,7 +203,7 @@ func checkTotals(seen *SweepObservation) *SweepVerdict {
 	removed := max(first-rows, first-last, rows-last)
 	if added > max(rents, 0) || removed > max(ends, 0) {
 		return &SweepVerdict{Reason: ReasonInconsistentList, Message: fmt.Sprintf(
-			"The list holds %d instances, but says %d on its first and %d on its last page.", rows, first, last)}
+			"The list holds %s, but says %d on its first and %d on its last page. It is read again.", plural(rows, "instance", "instances"), first, last)}
 	}
 	return nil
 }
@@ -212,19 +212,19 @@ func checkTotals(seen *SweepObservation) *SweepVerdict {
 func checkIdentity(seen *SweepObservation) *SweepVerdict {
 	if seen.IdentityUserID != 0 && seen.PinnedUserID != 0 && seen.IdentityUserID != seen.PinnedUserID {
 		return &SweepVerdict{Reason: ReasonAccountIdentityChanged, Message: fmt.Sprintf(
-			"The API key belongs to user %d, not to the pinned user %d. Restore a key of that account; its rentals still bill.",
+			"The API key belongs to user %d, not to the pinned user %d, whose rentals bill on. Put a key of that user back.",
 			seen.IdentityUserID, seen.PinnedUserID)}
 	}
 	if seen.IdentityErr != nil {
 		if kind := fleet.KindOf(seen.IdentityErr); kind == fleet.KindUnauthorized || kind == fleet.KindForbidden {
 			return refusal(seen.IdentityErr)
 		}
-		return &SweepVerdict{Reason: ReasonIdentityUnverified, Message: "Vast.ai did not say whose account the API key opens."}
+		return &SweepVerdict{Reason: ReasonIdentityUnverified, Message: "Vast.ai did not say whose account the API key opens. It is asked again."}
 	}
 	early := seen.IdentityAt.Before(seen.Listing.StartedAt.Add(-identityWindow))
 	late := seen.IdentityAt.After(seen.Listing.FinishedAt.Add(identityWindow))
 	if seen.PinnedUserID == 0 || seen.IdentityUserID == 0 || early || late {
-		return &SweepVerdict{Reason: ReasonIdentityUnverified, Message: "It was not verified within a minute of the list whose account the API key opens."}
+		return &SweepVerdict{Reason: ReasonIdentityUnverified, Message: "It was not verified within a minute of the list whose account the API key opens. It is asked again."}
 	}
 	return nil
 }

@@ -50,10 +50,10 @@ func (v *verdict) shortOf(conditionType string, wanted int, o obstacle) PoolCond
 // nextToCome says how far the oldest instance on its way is.
 func (v *verdict) nextToCome() string {
 	if len(v.coming) == 0 {
-		return ""
+		return "the instances that are missing are being made."
 	}
 	first := v.coming[0]
-	return fmt.Sprintf("the oldest, %s: %s.", first.Name, orText(first.HealthReason, PoolReasonProvisioning))
+	return fmt.Sprintf("the oldest on its way, %s, is at %s; kubectl get wi shows them all.", first.Name, orText(first.HealthReason, PoolReasonProvisioning))
 }
 
 // sentence starts every message of the pool with its figures.
@@ -63,7 +63,7 @@ func (v *verdict) sentence(rest string) string {
 		count int
 		word  string
 	}{
-		{v.out.Provisioning, "on their way"},
+		{v.out.Provisioning, onTheWay(v.out.Provisioning)},
 		{v.out.Pending, "waiting"},
 		{v.out.Unknown, "of unknown outcome"},
 		{v.out.Unhealthy, "unhealthy"},
@@ -85,6 +85,14 @@ func (v *verdict) sentence(rest string) string {
 	}
 }
 
+// onTheWay is the word for instances between their rent and Ready.
+func onTheWay(n int) string {
+	if n == 1 {
+		return "on its way"
+	}
+	return "on their way"
+}
+
 // withinCeilingCondition is about money. Warmpool's own rents never exceed the
 // ceiling (I1); events outside can.
 func (v *verdict) withinCeilingCondition() PoolCondition {
@@ -102,8 +110,8 @@ func (v *verdict) withinCeilingCondition() PoolCondition {
 	default:
 	}
 	return PoolCondition{PoolWithinCeiling, statusFalse, reason, fmt.Sprintf(
-		"%s is committed, %s above the ceiling %s: %s. Nothing is rented; claimed instances stay. Raise spec.cost.ceilingUSDPerHour, or release claims.",
-		committed, perHour(v.overBy()), ceiling, why)}
+		"%s is committed, %s above the ceiling %s: %s. Nothing is rented, and if it is more than %d %% above, instances that are not claimed are ended, the dearest first. Raise spec.cost.ceilingUSDPerHour to keep them.",
+		committed, perHour(v.overBy()), ceiling, why, overCeilingTolerancePercent)}
 }
 
 // accountCondition passes the account's Ready condition on.
@@ -112,7 +120,7 @@ func (v *verdict) accountCondition() PoolCondition {
 	switch {
 	case !account.Found:
 		return PoolCondition{PoolAccountReady, statusFalse, PoolReasonAccountNotFound, fmt.Sprintf(
-			"There is no VastAccount %q in this namespace. Make it, or name another in spec.accountRef of a new pool.", account.Name)}
+			"There is no VastAccount %q in this namespace, so nobody pays. Make it, or make a new pool with another spec.accountRef; this one's cannot be changed.", account.Name)}
 	case account.Status == statusTrue:
 		return PoolCondition{PoolAccountReady, statusTrue, PoolReasonAccountReady, fmt.Sprintf("VastAccount %q can rent.", account.Name)}
 	default:
@@ -127,15 +135,17 @@ func (v *verdict) accountCondition() PoolCondition {
 func (v *verdict) offersCondition() PoolCondition {
 	last := v.out.LastAdmission
 	switch {
+	case len(v.waiting) == 0:
+		return PoolCondition{PoolOffersAvailable, statusUnknown, PoolReasonNotSearched, "No instance waits for an offer, so nobody searches."}
 	case last == nil:
-		return PoolCondition{PoolOffersAvailable, statusUnknown, PoolReasonNotSearched, "Nothing waits for an offer, or nobody has searched yet."}
+		return PoolCondition{PoolOffersAvailable, statusUnknown, PoolReasonNotSearched, "An instance waits for an offer, and the offers were not searched yet."}
 	case last.Reason == ReasonNoMatchingOffers, last.Reason == ReasonAllAboveCap, last.Reason == ReasonAllBlocked:
 		return PoolCondition{PoolOffersAvailable, statusFalse, last.Reason, sentencePart(last.Message) + "."}
 	case last.CheapestUSDPerHour > 0:
 		return PoolCondition{PoolOffersAvailable, statusTrue, PoolReasonOffersFound, fmt.Sprintf(
-			"The last search returned %s; the cheapest match costs %s.", plural(last.OffersSeen, "offer", "offers"), perHour(last.CheapestUSDPerHour))}
+			"The last search found %s; the cheapest that matches costs %s.", plural(last.OffersSeen, "offer", "offers"), perHour(last.CheapestUSDPerHour))}
 	default:
-		return PoolCondition{PoolOffersAvailable, statusUnknown, PoolReasonNotSearched, "Offers were not searched: " + sentencePart(last.Message) + "."}
+		return PoolCondition{PoolOffersAvailable, statusUnknown, PoolReasonNotSearched, "The offers were not searched. " + sentencePart(last.Message) + "."}
 	}
 }
 
@@ -152,17 +162,17 @@ func (v *verdict) healthBudgetCondition() PoolCondition {
 func (v *verdict) progressConditions(ready PoolCondition, o obstacle) (reconciling, stalled PoolCondition) {
 	moving, reason := v.isMoving(o)
 	if ready.Status != statusTrue && !moving {
-		return PoolCondition{PoolReconciling, statusFalse, o.reason, "Nothing can be done without a person."},
+		return PoolCondition{PoolReconciling, statusFalse, o.reason, "Nothing goes on: the condition Stalled says what a person can do."},
 			PoolCondition{PoolStalled, statusTrue, o.reason, v.sentence(o.message)}
 	}
-	stalled = PoolCondition{PoolStalled, statusFalse, PoolReasonNotStalled, "Nobody needs to do anything for the pool to go on."}
+	stalled = PoolCondition{PoolStalled, statusFalse, PoolReasonNotStalled, "Nobody needs to do anything."}
 	if moving {
 		return PoolCondition{PoolReconciling, statusTrue, reason, v.sentence("")}, stalled
 	}
 	if v.out.Ready < v.in.Pool.Replicas {
 		// Ready with less than was wished for, and no way to more: said so by
 		// FullyProvisioned; kstatus calls that done.
-		stalled.Message = "The pool has its minimum; FullyProvisioned says what it lacks."
+		stalled.Message = "The pool has its minimum (spec.minReadyReplicas); the condition FullyProvisioned says why it has no more."
 	}
 	return PoolCondition{PoolReconciling, statusFalse, ready.Reason, v.sentence("")}, stalled
 }

@@ -94,7 +94,7 @@ func (v *verdict) findObstacle() obstacle {
 
 // unknownMessage explains rents whose answer was lost (I2).
 func (v *verdict) unknownMessage() string {
-	return fmt.Sprintf("It is not known yet whether %s; the price stays reserved until the instance list has settled it.",
+	return fmt.Sprintf("It is not known yet whether %s, because Vast.ai's answer was lost; the price stays reserved until the list of instances has settled it.",
 		plural(v.out.Unknown, "rent succeeded", "rents succeeded"))
 }
 
@@ -105,7 +105,7 @@ func (v *verdict) lifecycleObstacle() *obstacle {
 		return &obstacle{PoolReasonDeleting, fmt.Sprintf("The pool is being deleted; %s to be confirmed gone.%s",
 			plural(v.out.Total, "instance remains", "instances remain"), v.accountTrouble()), waits}
 	case v.in.Pool.EmergencyStop:
-		return &obstacle{ReasonEmergencyStop, "The account's mode is EmergencyStop: everything is ended, claims included. Set its spec.mode to Active to rent again.", v.endingKind()}
+		return &obstacle{ReasonEmergencyStop, "The VastAccount's spec.mode is EmergencyStop: everything is ended, claimed instances too. Set it to Active to rent again.", v.endingKind()}
 	default:
 		return nil
 	}
@@ -123,7 +123,7 @@ func (v *verdict) endingKind() obstacleKind {
 // modeObstacle is about what a person asked for.
 func (v *verdict) modeObstacle() *obstacle {
 	if v.in.Pool.Mode == ModePaused {
-		return &obstacle{ReasonPaused, "The pool is paused: nothing is rented or ended. Set spec.mode to Active to resume.", needsSomeone}
+		return &obstacle{ReasonPaused, "The pool's spec.mode is Paused: nothing is rented, and nothing is ended for its size or health. Set it to Active to resume.", needsSomeone}
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (v *verdict) drainObstacle() *obstacle {
 	if v.in.Pool.Mode != ModeDrain {
 		return nil
 	}
-	return &obstacle{ReasonDraining, "The pool drains: nothing is rented and everything that is not claimed is ended. Set spec.mode to Active to resume.", v.endingKind()}
+	return &obstacle{ReasonDraining, "The pool's spec.mode is Drain: nothing is rented, and everything that is not claimed is ended. Set it to Active to resume.", v.endingKind()}
 }
 
 // failureObstacle is about what went wrong lately.
@@ -175,7 +175,7 @@ func (v *verdict) failureObstacle() *obstacle {
 func (v *verdict) admissionObstacle() *obstacle {
 	last := v.out.LastAdmission
 	if v.in.Pool.Mode == ModeDryRun {
-		message := "The pool is in mode DryRun: it decides and reports, and rents nothing. Set spec.mode to Active to rent."
+		message := "The pool's spec.mode is DryRun: it decides and reports, and rents and ends nothing. Set it to Active to rent."
 		if last != nil {
 			message += " Next decision: " + sentencePart(last.Message) + "."
 		}
@@ -192,10 +192,10 @@ func (v *verdict) admissionMessage(last *Admission) string {
 	if last.NeededUSDPerHour > 0 {
 		switch last.Reason {
 		case ReasonCostCeilingReached:
-			return fmt.Sprintf("the next instance needs %s, headroom is %s of the ceiling %s. Raise spec.cost.ceilingUSDPerHour, lower spec.replicas, or widen spec.offers.",
+			return fmt.Sprintf("the next instance needs %s, the price of the cheapest offer that matches, and %s is left under the pool's ceiling of %s. Raise spec.cost.ceilingUSDPerHour, lower spec.replicas, or widen spec.offers.",
 				perHour(last.NeededUSDPerHour), perHour(max(v.out.HeadroomUSDPerHour, 0)), perHour(v.in.Pool.CeilingUSDPerHour))
 		case ReasonAccountCeilingReached:
-			return fmt.Sprintf("the next instance needs %s, headroom is %s under the ceiling of account %s. Raise its spec.ceilingUSDPerHour, or lower spec.replicas of its pools.",
+			return fmt.Sprintf("the next instance needs %s, the price of the cheapest offer that matches, and %s is left under the ceiling of VastAccount %q. Raise its spec.ceilingUSDPerHour, or end something else in the account.",
 				perHour(last.NeededUSDPerHour), perHour(last.HeadroomUSDPerHour), v.in.Account.Name)
 		default:
 		}

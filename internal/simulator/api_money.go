@@ -123,9 +123,9 @@ func pageOf(c *call, name string, all []object) answer {
 // handleInvoices answers GET /api/v1/invoices/: the one payment that filled the account.
 func handleInvoices(w *world, c *call) answer {
 	return pageOf(c, "results", []object{{
-		"start": epoch(w.clock.start), "end": epoch(w.clock.start), "type": "payment", "source": "simulator-1",
+		"start": epoch(w.clock.start), "end": epoch(w.clock.start), "type": "credit", "source": "simulator-1",
 		"description": "Credit added", "amount": toUSD(c.principal.account.balance.micros),
-		"metadata": object{}, "items": []any{},
+		"metadata": object{"invoice_id": 1}, "items": []any{},
 	}})
 }
 

@@ -40,7 +40,7 @@ type market struct {
 	ids      []int64 // machine ids, ascending: the order of draws
 	offers   map[int64]*offer
 	nextID   int64
-	draws  *rand.Rand
+	draws    *rand.Rand
 }
 
 // newMarket returns an empty market.

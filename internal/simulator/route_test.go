@@ -100,7 +100,7 @@ func TestConformance(t *testing.T) {
 			if !c.array && r.header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s: content type %q", name, r.header.Get("Content-Type"))
 			}
-			for _, key := range strings.Fields(c.keys) {
+			for key := range strings.FieldsSeq(c.keys) {
 				if _, ok := r.json[key]; !ok {
 					t.Errorf("%s: no %q in %s", name, key, r.body)
 				}
@@ -187,8 +187,10 @@ func TestRowsForTheCommandLine(t *testing.T) {
 			t.Errorf("extra_env has %v", entry)
 		}
 	}
-	for _, key := range []string{"id", "machine_id", "actual_status", "num_gpus", "gpu_name", "cpu_cores_effective", "cpu_ram",
-		"disk_space", "ssh_host", "ssh_port", "dph_total", "image_uuid", "inet_up", "inet_down", "reliability2", "uptime_mins", "volume_info"} {
+	for _, key := range []string{
+		"id", "machine_id", "actual_status", "num_gpus", "gpu_name", "cpu_cores_effective", "cpu_ram",
+		"disk_space", "ssh_host", "ssh_port", "dph_total", "image_uuid", "inet_up", "inet_down", "reliability2", "uptime_mins", "volume_info",
+	} {
 		if _, ok := row[key]; !ok {
 			t.Errorf("no %s", key)
 		}

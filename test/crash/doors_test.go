@@ -81,9 +81,7 @@ func (d *door) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	s := d.recognise(request, body)
 	sprung := d.gate.arrive(&s)
 	if sprung == nil {
-		answer := &statusNoted{ResponseWriter: out}
-		d.forward.ServeHTTP(answer, request)
-		d.note(&s, answer.status)
+		d.forward.ServeHTTP(&statusNoted{ResponseWriter: out, note: func(status int) { d.note(&s, status) }}, request)
 		return
 	}
 	defer close(sprung.done)
@@ -124,15 +122,15 @@ func copyAnswer(out http.ResponseWriter, kept *httptest.ResponseRecorder) {
 	_, _ = out.Write(kept.Body.Bytes()) // the process may have gone meanwhile
 }
 
-// statusNoted remembers the status of an answer that is passed on.
+// statusNoted looks at the status of an answer before the process sees it.
 type statusNoted struct {
 	http.ResponseWriter
-	status int
+	note func(status int)
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusNoted) WriteHeader(status int) {
-	w.status = status
+	w.note(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 

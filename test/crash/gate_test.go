@@ -14,6 +14,8 @@ type step struct {
 	point string
 	// write is true when the request changes something.
 	write bool
+	// strange is true for a request that should be an await point and is none.
+	strange bool
 	// line shows it to people.
 	line string
 	// uid and status are the instance and the status that is written, if one is.
@@ -109,17 +111,18 @@ func (g *gate) accepted(s *step) {
 	}
 }
 
-// seen returns the names of the await points that were passed, once each, and
-// the lines of the writes that are none.
+// seen counts the await points that were passed and returns the lines of the
+// requests that should be one and are not.
 func (g *gate) seen() (points map[string]int, strange []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	points = map[string]int{}
 	for k := range g.steps {
-		if g.steps[k].point != "" {
-			points[g.steps[k].point]++
-		} else if g.steps[k].write {
-			strange = append(strange, g.steps[k].line)
+		switch s := &g.steps[k]; {
+		case s.point != "":
+			points[s.point]++
+		case s.strange:
+			strange = append(strange, s.line)
 		}
 	}
 	return points, strange
@@ -134,4 +137,15 @@ func (g *gate) story(last int) string {
 		text += fmt.Sprintf("%-22s %s\n", g.steps[k].point, g.steps[k].line)
 	}
 	return text
+}
+
+// disarm takes a trap away; false when it has sprung.
+func (g *gate) disarm(t *trap) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := slices.Index(g.traps, t)
+	if at >= 0 {
+		g.traps = slices.Delete(g.traps, at, at+1)
+	}
+	return at >= 0
 }

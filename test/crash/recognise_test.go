@@ -66,9 +66,6 @@ const (
 	pointHealth        = "health"
 )
 
-// strangeStatus is a write of a status that changes nothing that is known here.
-const strangeStatus = ""
-
 // vastStep recognises a request to Vast.ai.
 func vastStep(request *http.Request) step {
 	path := strings.Trim(strings.TrimPrefix(request.URL.Path, "/api/"), "/")
@@ -83,7 +80,7 @@ func vastStep(request *http.Request) step {
 	}
 	point := known[request.Method+" "+version+"/"+resource+"/"+name]
 	return step{
-		point: point, write: request.Method != http.MethodGet && point != pointSearch,
+		point: point, write: request.Method != http.MethodGet && point != pointSearch, strange: point == "",
 		line: "vast    " + request.Method + " " + request.URL.Path,
 	}
 }
@@ -110,27 +107,31 @@ func clusterStep(request *http.Request, body []byte) step {
 	case resource == "events" || resource == "leases":
 		// Neither holds nor moves money.
 		s.write = false
+		return s
+	case request.Method == http.MethodGet && fillsCache(request.URL.Query()):
+		return s
 	case request.Method == http.MethodGet:
-		s.point = readPoint(request.URL.Query(), resource, name)
+		s.point = readPoint(resource, name)
 	case resource == "warminstances" && sub == "status":
 		var instance warmpool.WarmInstance
 		if json.Unmarshal(body, &instance) == nil {
 			s.uid, s.status = string(instance.UID), &instance.Status
+			return s // the gate, which knows what was there before, tells what it is
 		}
 	case sub == "status":
 		s.point = map[string]string{"warmpools": pointPoolStatus, "vastaccounts": pointAccountStatus}[resource]
 	default:
 		s.point = objectPoint(request.Method, resource, body)
 	}
+	s.strange = s.point == ""
 	return s
 }
 
-// readPoint recognises reads past the cache. What fills the cache names a
-// resource version or watches.
-func readPoint(query url.Values, resource, name string) string {
-	if query.Has("watch") || query.Has("resourceVersion") {
-		return ""
-	}
+// fillsCache tells the reads of the cache: they watch, or name a resource version.
+func fillsCache(query url.Values) bool { return query.Has("watch") || query.Has("resourceVersion") }
+
+// readPoint recognises reads past the cache.
+func readPoint(resource, name string) string {
 	switch {
 	case resource == "secrets" && strings.HasSuffix(name, "-auth"):
 		return pointReadPassword
@@ -167,7 +168,8 @@ func objectPoint(method, resource string, body []byte) string {
 	}
 }
 
-// statusPoint tells from what changed what a write of an instance's status is for.
+// statusPoint tells from what changed what a write of an instance's status is
+// for. It is empty for a write that repeats what is there, from a stale cache.
 func statusPoint(before, after *warmpool.WarmInstanceStatus) string {
 	for k := range after.Attempts {
 		if point := attemptPoint(attemptOf(before, after.Attempts[k].Number), &after.Attempts[k]); point != "" {
@@ -190,7 +192,7 @@ func statusPoint(before, after *warmpool.WarmInstanceStatus) string {
 	case !same(before, after):
 		return pointHealth
 	default:
-		return strangeStatus
+		return ""
 	}
 }
 

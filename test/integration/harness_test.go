@@ -2,8 +2,11 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +20,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -29,7 +33,17 @@ import (
 
 var shared *testkit.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &shared)) }
+func TestMain(m *testing.M) {
+	// The tests wait most of the time: more of them fit on a core than one.
+	const least = 5
+	flag.Parse()
+	if asked := flag.Lookup("test.parallel"); asked != nil && runtime.GOMAXPROCS(0) < least && asked.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := asked.Value.Set(strconv.Itoa(least)); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(testkit.Main(m, &shared))
+}
 
 const (
 	// factor is how much faster than the wall the tests run.
@@ -100,12 +114,12 @@ func (w *world) startOperator() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	rest := shared.ManagerRESTConfig(w.T)
+	config := managerConfig(w.T)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
 		err := operator.Run(ctx, settings, operator.Environment{
-			RESTConfig: rest, Logger: w.logger(), Clock: w.clock,
+			RESTConfig: config, Logger: w.logger(), Clock: w.clock,
 			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
 		})
 		if err != nil {
@@ -114,6 +128,23 @@ func (w *world) startOperator() {
 	})
 	w.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	w.Cleanup(func() { w.stop() })
+}
+
+// manager holds the connection of the manager's user, which is made once: the
+// role is the same for every world, and two at a time would collide.
+var manager struct {
+	sync.Mutex
+	config *rest.Config
+}
+
+func managerConfig(t *testing.T) *rest.Config {
+	t.Helper()
+	manager.Lock()
+	defer manager.Unlock()
+	if manager.config == nil {
+		manager.config = shared.ManagerRESTConfig(t)
+	}
+	return rest.CopyConfig(manager.config)
 }
 
 // logger writes into the test's log, which shows when it fails.

@@ -79,11 +79,15 @@ func swiftPool(replicas int32, ceiling warmpool.USD) *warmpool.WarmPool {
 // step runs a part of a test in the same world under a name of its own.
 func (w *world) step(name string, run func(w *world)) {
 	w.Helper()
-	w.Run(name, func(t *testing.T) {
+	passed := w.Run(name, func(t *testing.T) {
 		part := *w
 		part.T, part.Gomega = t, gomega.NewWithT(t)
 		run(&part)
 	})
+	if !passed {
+		// What follows would only stumble over what this part left behind.
+		w.FailNow()
+	}
 }
 
 // fault sets a fault and returns what lifts it.

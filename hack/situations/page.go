@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+)
+
+// header is all of the page that does not come from a situation.
+const header = `<!-- Written by "make situations". Change hack/situations, or the texts where they are made, instead. -->
+
+# Situations
+
+What ` + "`kubectl`" + ` shows of a pool, an instance and an account in the situations that people meet, word for word as a run of the operator on
+a real API server and [simulated](simulator.md) Vast.ai accounts printed it. Every message says what happened, why, and what to do;
+[Conditions and reasons](conditions.md) has all of them, [Find out what is wrong](../guides/troubleshooting.md) the way from a symptom to its cause.
+
+Each situation is a namespace with one account and one pool. The Secret beside them holds the key of a simulated account, so nothing here cost anything.
+`
+
+// pageOf puts the page together.
+func pageOf(all []situation, shown []string) string {
+	var page strings.Builder
+	page.WriteString(header)
+	page.WriteString("\n")
+	for k := range all {
+		fmt.Fprintf(&page, "- [%s](#%s)\n", all[k].title, anchor(all[k].title))
+	}
+	for k := range all {
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n```yaml\n%s\n```\n\n%s", all[k].title, all[k].introduction, strings.TrimSpace(all[k].manifest), shown[k])
+	}
+	return page.String()
+}
+
+// anchor is how a heading is linked to.
+func anchor(title string) string {
+	kept := strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		default:
+			return -1
+		}
+	}, strings.ToLower(title))
+	return kept
+}
+
+// errNoInstance reports a situation without the instance that is to be shown.
+var errNoInstance = errors.New("there is no such instance")
+
+// show runs the commands of a situation and returns them with their output.
+func (s *stage) show(ctx context.Context, namespace string, instance func(*warmpool.WarmInstance) bool) (string, error) {
+	seen, err := s.look(ctx, namespace)
+	if err != nil {
+		return "", err
+	}
+	name := ""
+	for k := range seen.instances {
+		if instance(&seen.instances[k]) {
+			name = seen.instances[k].Name
+			break
+		}
+	}
+	if name == "" {
+		return "", fmt.Errorf("showing %s: %w", namespace, errNoInstance)
+	}
+	var page strings.Builder
+	for _, arguments := range [][]string{
+		{"get", "warmpools"},
+		{"get", "wi"},
+		{"get", "va"},
+		{"describe", "wp", poolName},
+		{"describe", "wi", name},
+		{"describe", "va", accountName},
+	} {
+		output, err := s.run(ctx, namespace, "", arguments...)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&page, "```\n$ kubectl %s\n%s\n```\n\n", strings.Join(arguments, " "), trimmedLines(output))
+	}
+	return strings.TrimRight(page.String(), "\n") + "\n", nil
+}
+
+// trimmedLines drops the blanks at the ends of lines, which kubectl prints and
+// nobody sees.
+func trimmedLines(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for k := range lines {
+		lines[k] = strings.TrimRight(lines[k], " ")
+	}
+	return strings.Join(lines, "\n")
+}

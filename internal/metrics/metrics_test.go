@@ -1,0 +1,124 @@
+package metrics_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/metrics"
+)
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// registry has a collector over one pool with one terminating instance, and
+// one account.
+func registry(t *testing.T) *prometheus.Registry {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := warmpool.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	deleted := metav1.NewTime(now.Add(-90 * time.Second))
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		&warmpool.WarmPool{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: "sdxl"},
+			Spec:       warmpool.WarmPoolSpec{Replicas: new(int32(3)), Cost: warmpool.PoolCost{CeilingUSDPerHour: "1.50"}},
+			Status: warmpool.WarmPoolStatus{
+				ReadyReplicas: 2, UnknownReplicas: 1,
+				Cost:       warmpool.PoolCostStatus{CommittedUSDPerHour: "1.32", ObservedUSDPerHour: "0.88", HeadroomUSDPerHour: "0.18"},
+				Failures:   warmpool.PoolFailures{Consecutive: 4},
+				Conditions: []metav1.Condition{{Type: "Ready", Status: "False", Reason: "CostCeilingReached"}},
+			},
+		},
+		&warmpool.WarmInstance{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: "sdxl-a", DeletionTimestamp: &deleted, Finalizers: []string{warmpool.FinalizerTerminate}},
+			Spec:       warmpool.WarmInstanceSpec{PoolRef: warmpool.LocalReference{Name: "sdxl"}},
+		},
+		&warmpool.VastAccount{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: "default"},
+			Spec:       warmpool.VastAccountSpec{CeilingUSDPerHour: "6.00"},
+			Status: warmpool.VastAccountStatus{
+				BalanceUSD: "-1.25", CommittedUSDPerHour: "1.32", Instances: warmpool.AccountInstances{Ours: 3, Foreign: 1},
+				LastSweep: &warmpool.SweepStatus{Trusted: true}, SuspectedLeaks: []warmpool.SuspectedLeak{{RentalID: 7}},
+			},
+		},
+	).Build()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics.NewCollector(reader, clocktesting.NewFakePassiveClock(now), func() context.Context { return t.Context() }))
+	return registry
+}
+
+func TestCollectorTellsWhatTheObjectsSay(t *testing.T) {
+	want := `
+# HELP warmpool_account_balance_usd Spendable credit of an account, in dollars.
+# TYPE warmpool_account_balance_usd gauge
+warmpool_account_balance_usd{account="default",namespace="gpu"} -1.25
+# HELP warmpool_account_instances Instances in the last trusted sweep: ours or foreign.
+# TYPE warmpool_account_instances gauge
+warmpool_account_instances{account="default",namespace="gpu",owner="foreign"} 1
+warmpool_account_instances{account="default",namespace="gpu",owner="ours"} 3
+# HELP warmpool_committed_usd_per_hour What all rentals of a pool may cost, in dollars per hour.
+# TYPE warmpool_committed_usd_per_hour gauge
+warmpool_committed_usd_per_hour{namespace="gpu",pool="sdxl"} 1.32
+# HELP warmpool_condition 1 for the present status of a condition of a pool or an account.
+# TYPE warmpool_condition gauge
+warmpool_condition{kind="WarmPool",name="sdxl",namespace="gpu",reason="CostCeilingReached",status="False",type="Ready"} 1
+# HELP warmpool_list_trusted 1 when the last sweep may be acted upon.
+# TYPE warmpool_list_trusted gauge
+warmpool_list_trusted{account="default",namespace="gpu"} 1
+# HELP warmpool_suspected_leaks Rentals with our label that no WarmInstance records.
+# TYPE warmpool_suspected_leaks gauge
+warmpool_suspected_leaks{account="default",namespace="gpu"} 1
+# HELP warmpool_terminating_oldest_seconds Age of the oldest deletion of a pool's instances that is not confirmed, in seconds.
+# TYPE warmpool_terminating_oldest_seconds gauge
+warmpool_terminating_oldest_seconds{namespace="gpu",pool="sdxl"} 90
+`
+	names := []string{
+		"warmpool_account_balance_usd", "warmpool_account_instances", "warmpool_committed_usd_per_hour", "warmpool_condition",
+		"warmpool_list_trusted", "warmpool_suspected_leaks", "warmpool_terminating_oldest_seconds",
+	}
+	if err := testutil.GatherAndCompare(registry(t), strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryMetricIsDescribed fails for a metric that is sent and not in the
+// reference, or in the reference and never sent.
+func TestEveryMetricIsDescribed(t *testing.T) {
+	all := registry(t)
+	recorder, err := metrics.NewRecorder(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder.ProviderRequest("list", 200, "", time.Second, time.Second)
+	recorder.RentOutcome("Succeeded")
+	recorder.Admission("Deferred", "CostCeilingReached")
+	recorder.RentToReady(time.Minute)
+	recorder.Ended("GpuFault")
+	sent := map[string]bool{}
+	families, err := all.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		sent[family.GetName()] = true
+	}
+	for _, description := range metrics.Descriptions() {
+		if !sent[description.Name] {
+			t.Errorf("%s is described and was not sent", description.Name)
+		}
+		delete(sent, description.Name)
+	}
+	for name := range sent {
+		t.Errorf("%s is sent and not described", name)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/simulator"
+	"github.com/warmpool-dev/warmpool/internal/simulator/comfysim"
+)
+
+// leastBackoff is the least pause after a failure that a pool can ask for. The
+// default of 30 s is there on purpose, and would hide what is measured.
+const leastBackoff = 1
+
+// measureReplacement breaks instances of a pool one after the other and
+// measures from the moment that the operator gives one up to the rent of the
+// next, at the simulator. The bound is the pause and one slot each of the
+// search and the create: what the limits can make it wait for at most. The
+// moment is kept in whole seconds, so the figure is up to 1 s too long.
+func measureReplacement(ctx context.Context, b *bench) (err error) {
+	const count, rounds, patience = 5, 5, 2 * time.Minute
+	w, err := b.newWorld(ctx, "replacement", 2*count+2*rounds, b.factor)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err = w.start(ctx); err != nil {
+		return err
+	}
+	if err = w.waitReadyAccount(ctx); err != nil {
+		return err
+	}
+	_, err = b.plane.createPool(ctx, client.ObjectKey{Namespace: w.namespace, Name: "replace"}, count, func(pool *warmpool.WarmPool) {
+		pool.Spec.Remediation.Backoff.InitialSeconds = leastBackoff
+		pool.Spec.Probes.PeriodSeconds = 5
+	})
+	if err != nil {
+		return err
+	}
+	var dead, lost []time.Duration
+	for range rounds {
+		for _, kind := range []struct {
+			took *[]time.Duration
+			hurt func(rental int64) error
+		}{
+			{&dead, func(rental int64) error {
+				return w.vast.SetBackendFault(rental, simulator.BackendFault{Name: comfysim.FaultRefuse})
+			}},
+			{&lost, func(rental int64) error {
+				_, err := w.vast.AddFault(simulator.FaultSpec{Name: simulator.FaultVanished, Match: simulator.Match{Rental: rental}})
+				return err
+			}},
+		} {
+			if err = w.waitReady(ctx, count, patience); err != nil {
+				return err
+			}
+			took, err := b.replaceOne(ctx, w, kind.hurt)
+			if err != nil {
+				return err
+			}
+			*kind.took = append(*kind.took, took)
+		}
+	}
+	bound := leastBackoff*time.Second + searchInterval + createInterval
+	return errors.Join(
+		b.report("replacement-of-dead", slices.Max(dead).Seconds(), "s", bound.Seconds()),
+		b.report("replacement-of-lost", slices.Max(lost).Seconds(), "s", bound.Seconds()),
+	)
+}
+
+// replaceOne breaks the oldest instance and waits for the next rent.
+func (b *bench) replaceOne(ctx context.Context, w *world, hurt func(rental int64) error) (time.Duration, error) {
+	const patience = 3 * time.Minute
+	before := w.vast.Meter()
+	live := before.Live("")
+	if len(live) == 0 {
+		return 0, errors.New("there is nothing to break")
+	}
+	victim := live[0].ID
+	if err := hurt(victim); err != nil {
+		return 0, fmt.Errorf("breaking rental %d: %w", victim, err)
+	}
+	var failedAt time.Time
+	err := await(ctx, patience, "the failure and the next rent", func(ctx context.Context) (bool, error) {
+		if failedAt.IsZero() {
+			at, err := b.failureOf(ctx, w, victim)
+			if err != nil {
+				return false, err
+			}
+			failedAt = at
+		}
+		return !failedAt.IsZero() && len(w.vast.Meter().Records) > len(before.Records), nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return w.vast.Meter().Records[len(before.Records)].Start.Sub(failedAt), nil
+}
+
+// failureOf is when the instance of a rental was given up; zero before.
+func (b *bench) failureOf(ctx context.Context, w *world, rental int64) (time.Time, error) {
+	instances, err := b.plane.instances(ctx, w.namespace)
+	for k := range instances {
+		status := &instances[k].Status
+		if status.Rental != nil && status.Rental.ID == rental && status.Failure != nil {
+			return status.Failure.Time.Time, nil
+		}
+	}
+	return time.Time{}, err
+}

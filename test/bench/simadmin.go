@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// simAdmin is the admin API of a simulator, in this process or in its own.
+type simAdmin struct {
+	URL      string `json:"url"`
+	AdminURL string `json:"adminURL"`
+	client   http.Client
+}
+
+// newSimAdmin does not connect.
+func newSimAdmin(url, adminURL string) *simAdmin {
+	const timeout = time.Minute
+	return &simAdmin{URL: url, AdminURL: adminURL, client: http.Client{Timeout: timeout}}
+}
+
+// offerRow is what is needed of an offer.
+type offerRow struct {
+	ID        int64  `json:"id"`
+	MachineID int64  `json:"machine_id"`
+	GPUName   string `json:"gpu_name"`
+	GPUs      int32  `json:"num_gpus"`
+}
+
+// offers lists what is for rent, one offer of each machine.
+func (s *simAdmin) offers(ctx context.Context) ([]offerRow, error) {
+	var answer struct {
+		Offers []offerRow `json:"offers"`
+	}
+	if err := s.call(ctx, http.MethodGet, "/market", nil, &answer); err != nil {
+		return nil, err
+	}
+	seen, kept := map[int64]bool{}, []offerRow{}
+	for _, offer := range answer.Offers {
+		if !seen[offer.MachineID] {
+			seen[offer.MachineID] = true
+			kept = append(kept, offer)
+		}
+	}
+	return kept, nil
+}
+
+// addKey adds a key of the account.
+func (s *simAdmin) addKey(ctx context.Context, key string) error {
+	return s.call(ctx, http.MethodPost, "/keys", map[string]string{"action": "add", "key": key}, nil)
+}
+
+// advance moves simulated time ahead.
+func (s *simAdmin) advance(ctx context.Context, by time.Duration) error {
+	return s.call(ctx, http.MethodPost, "/clock/advance", map[string]float64{"seconds": by.Seconds()}, nil)
+}
+
+// requests returns how many calls were answered per endpoint and status.
+func (s *simAdmin) requests(ctx context.Context) (requestCounts, error) {
+	counts := requestCounts{}
+	return counts, s.call(ctx, http.MethodGet, "/requests", nil, &counts)
+}
+
+// call makes one call.
+func (s *simAdmin) call(ctx context.Context, method, path string, in, into any) error {
+	body := []byte{}
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("asking the simulator for %s: %w", path, err)
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.AdminURL+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("asking the simulator for %s: %w", path, err)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the simulator for %s: %w", path, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read to its end
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("asking the simulator for %s: %w", path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking the simulator for %s: %s: %s", path, response.Status, text)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(text, into)
+}
+
+// requestCounts counts answered calls per endpoint and HTTP status.
+type requestCounts map[string]map[int]int
+
+// of sums all statuses of one endpoint.
+func (c requestCounts) of(endpoint string) int {
+	sum := 0
+	for _, count := range c[endpoint] {
+		sum += count
+	}
+	return sum
+}
+
+// total sums everything.
+func (c requestCounts) total() int {
+	sum := 0
+	for endpoint := range c {
+		sum += c.of(endpoint)
+	}
+	return sum
+}
