@@ -93,6 +93,11 @@ fmt: go $(GOLANGCI_LINT) ## Format the Go code.
 generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference.
 	@hack/generate.sh
 
+.PHONY: situations
+situations: go k8s ## Write what kubectl shows in five situations into docs/reference; ARGS=--help lists flags.
+	@$(call build,./hack/situations)
+	@exec $(BIN)/situations $(ARGS)
+
 .PHONY: tidy
 tidy: go ## Tidy go.mod of every module.
 	@for module in . hack/tools hack/controlplane; do (cd $$module && GOFLAGS= go mod tidy); done

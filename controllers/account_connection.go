@@ -15,8 +15,9 @@ import (
 )
 
 // identityPeriod is how often the provider is asked whose key it is; the
-// answer must be within a minute of a sweep.
-const identityPeriod = 45 * time.Second
+// answer must be within a minute of a sweep. With a sweep every 15 s it is asked
+// with every fourth, once in a minute, and never for the same minute twice.
+const identityPeriod = 55 * time.Second
 
 // secretKeyBaseURL is an optional key beside the API key.
 const secretKeyBaseURL = "VASTAI_BASE_URL" //nolint:gosec // the name of a key, not a secret
@@ -45,17 +46,19 @@ type connection struct {
 	err error
 }
 
-// isStable is true while the key belongs to the pinned user, or to the first
-// one that is seen.
+// isStable is true while the key belongs to the user that the account always
+// was, and to the one that its spec names.
 func (c *connection) isStable(account *warmpool.VastAccount) bool {
-	pinned := pinnedUser(account)
+	pinned := pinnedUser(account, c.user.ID)
 	return c.user.ID != 0 && (pinned == 0 || pinned == c.user.ID)
 }
 
-// pinnedUser is the user that the account's keys must belong to; 0 before one was seen.
-func pinnedUser(account *warmpool.VastAccount) int64 {
-	if account.Spec.ExpectedUserID != nil {
-		return *account.Spec.ExpectedUserID
+// pinnedUser is the user that the account's keys must belong to; 0 before one
+// was seen. What the spec names is demanded beside what was seen, never instead:
+// the rentals of the user that was seen would otherwise look as if they were gone.
+func pinnedUser(account *warmpool.VastAccount, seen int64) int64 {
+	if expected := account.Spec.ExpectedUserID; expected != nil && *expected != seen {
+		return *expected
 	}
 	return account.Status.UserID
 }
@@ -71,7 +74,7 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 	current := session.connection()
 	key, baseURL, problem := r.readCredentials(ctx, account)
 	if problem != nil {
-		if problem.reason != reasonNotVerified {
+		if problem.reason != reasonNotVerified || current.provider == nil {
 			current = *problem
 		}
 		return session.setConnection(current)
@@ -81,7 +84,7 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		if err != nil {
 			return session.setConnection(refused(reasonNotVerified, "The connection to Vast.ai cannot be made: "+err.Error()))
 		}
-		current = connection{provider: provider, fingerprint: fingerprint, reason: reasonNotVerified, message: "The key was not verified yet."}
+		current = connection{provider: provider, fingerprint: fingerprint, reason: reasonNotVerified, message: "The key was not verified yet; Vast.ai is asked whose it is."}
 	}
 	if now := r.Clock.Now(); !current.verified || now.Sub(current.verifiedAt) >= identityPeriod || now.Before(current.verifiedAt) {
 		current = r.verify(ctx, account, current)
@@ -109,11 +112,11 @@ func (r *VastAccountReconciler) verify(ctx context.Context, account *warmpool.Va
 	switch fleet.KindOf(err) {
 	case fleet.KindUnauthorized:
 		c.verified, c.reason = false, reasonInvalidUserKey
-		c.message = fmt.Sprintf("Vast.ai refuses the API key in Secret %q, key %q (Invalid user key). Nothing is rented or ended until it accepts one. "+
-			"Take a valid key from the Vast.ai console (Account, API keys) and put it there: %s", account.Spec.CredentialsSecretRef.Name, account.Spec.CredentialsSecretRef.Key, secretCommand(account, true))
+		c.message = fmt.Sprintf("Vast.ai refuses the API key in Secret %q, key %q (Invalid user key). Nothing is rented or ended until it accepts one, and what is rented bills on. "+
+			"Take a valid key from the Vast.ai console and put it there: %s (it is used at once, without a restart).", account.Spec.CredentialsSecretRef.Name, account.Spec.CredentialsSecretRef.Key, secretCommand(account, true))
 	case fleet.KindForbidden:
 		c.verified, c.reason = false, reasonPermissionMissing
-		c.message = "Vast.ai accepts the API key, but the key lacks a permission. Make a key with misc, instance_read, instance_write and user_read."
+		c.message = "Vast.ai accepts the API key, but the key lacks a permission. Make a key with misc, instance_read, instance_write and user_read, and put it into the Secret."
 	default:
 		if !c.verified {
 			c.reason, c.message = reasonNotVerified, "Vast.ai did not answer, so the key could not be verified; it is tried again. "+err.Error()
@@ -128,7 +131,7 @@ func (r *VastAccountReconciler) readCredentials(ctx context.Context, account *wa
 	var secret corev1.Secret
 	err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: ref.Name}, &secret)
 	if apierrors.IsNotFound(err) {
-		missing := refused(reasonSecretNotFound, fmt.Sprintf("There is no Secret %q in namespace %q. Create it: %s", ref.Name, account.Namespace, secretCommand(account, false)))
+		missing := refused(reasonSecretNotFound, fmt.Sprintf("There is no Secret %q in namespace %q, so there is no API key to rent with. Create it: %s (it is used at once).", ref.Name, account.Namespace, secretCommand(account, false)))
 		return "", "", &missing
 	}
 	if err != nil {
@@ -137,18 +140,19 @@ func (r *VastAccountReconciler) readCredentials(ctx context.Context, account *wa
 	}
 	key = trimmed(secret.Data[ref.Key])
 	if key == "" {
-		missing := refused(reasonSecretNotFound, fmt.Sprintf("Secret %q has no key %q, or it is empty. Set it: %s", ref.Name, ref.Key, secretCommand(account, true)))
+		missing := refused(reasonSecretNotFound, fmt.Sprintf("Secret %q has no key %q, or it is empty, so there is no API key to rent with. Set it: %s (it is used at once).", ref.Name, ref.Key, secretCommand(account, true)))
 		return "", "", &missing
 	}
 	return key, trimmed(secret.Data[secretKeyBaseURL]), nil
 }
 
-// secretCommand is the line that mends the Secret.
+// secretCommand is the line that makes the Secret or replaces the key in it; what
+// else the Secret holds stays. It never ends a message, or a full stop
+// would be pasted along.
 func secretCommand(account *warmpool.VastAccount, replace bool) string {
 	ref := account.Spec.CredentialsSecretRef
-	line := fmt.Sprintf("kubectl -n %s create secret generic %s --from-literal=%s=<your API key>", account.Namespace, ref.Name, ref.Key)
 	if replace {
-		line += " --dry-run=client -o yaml | kubectl apply -f -"
+		return fmt.Sprintf(`kubectl -n %s patch secret %s -p '{"stringData":{"%s":"<your API key>"}}'`, account.Namespace, ref.Name, ref.Key)
 	}
-	return line
+	return fmt.Sprintf("kubectl -n %s create secret generic %s --from-literal=%s='<your API key>'", account.Namespace, ref.Name, ref.Key)
 }

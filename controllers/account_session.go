@@ -31,6 +31,11 @@ type accountSession struct {
 	leaks    planner.LeakMemory
 	ends     planner.TerminationMemory
 	lookups  map[int64]planner.Lookup
+	// elsewhere holds the UIDs of WarmInstances of other accounts.
+	elsewhere map[string]bool
+	// observedAt is the start of the last trusted sweep that was written into
+	// the objects.
+	observedAt time.Time
 	// extras are rentals that no object names as its own and that must end.
 	extras []planner.ExtraRental
 
@@ -184,6 +189,13 @@ func (a *accountSession) search(key string) (searchAnswer, bool) {
 	return answer, found
 }
 
+// forgetSearch drops the answer of a search.
+func (a *accountSession) forgetSearch(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.searches, key)
+}
+
 // dropOffers forgets the offers of a machine that was just rented or refused.
 func (a *accountSession) dropOffers(machineID int64) {
 	a.mu.Lock()
@@ -200,11 +212,19 @@ func (a *accountSession) dropOffers(machineID int64) {
 	}
 }
 
-// LastTrustedSweep says when the account's instances were last read in a way
-// that may be acted upon; zero before that.
+// markObserved notes that the objects now show what the sweep saw.
+func (a *accountSession) markObserved(at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.observedAt = at
+}
+
+// LastTrustedSweep says when the account's instances were last read, by this
+// process, in a way that may be acted upon; zero before that. The objects show
+// what that reading saw.
 func (r *VastAccountReconciler) LastTrustedSweep(account types.NamespacedName) time.Time {
 	session := r.sessions.of(account)
 	session.mu.Lock()
 	defer session.mu.Unlock()
-	return session.trust.LastTrustedAt
+	return session.observedAt
 }

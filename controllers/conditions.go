@@ -14,7 +14,9 @@ const (
 	reasonRented           = "Rented"
 	reasonProvisioning     = "Provisioning"
 	reasonEnvSecretMissing = "EnvSecretMissing"
+	reasonPrepareFailed    = "PrepareFailed"
 	reasonSearchRefused    = "SearchRefused"
+	reasonClusterRefuses   = "ClusterRefuses"
 	reasonAccountNotFound  = "AccountNotFound"
 )
 
@@ -42,6 +44,15 @@ const maxConditionMessage = 2048
 func setPendingConditions(instance *warmpool.WarmInstance, rented metav1.ConditionStatus, reason, message string, now metav1.Time) {
 	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionRented, rented, reason, message)
 	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, reason, message)
+}
+
+// ownedBy is the reference of an object's owner. It does not block the owner's
+// deletion: nothing relies on the garbage collector, and the right to block
+// would be one more right.
+func ownedBy(owner metav1.Object, kind string) []metav1.OwnerReference {
+	reference := metav1.NewControllerRef(owner, warmpool.GroupVersion.WithKind(kind))
+	reference.BlockOwnerDeletion = nil
+	return []metav1.OwnerReference{*reference}
 }
 
 func isConditionFalse(conditions []metav1.Condition, conditionType string) bool {

@@ -37,7 +37,7 @@ const (
 
 // errCannotPrepare reports a template that cannot be rented as it is; only a
 // person can mend it.
-var errCannotPrepare = errors.New("the rent cannot be prepared")
+var errCannotPrepare = errors.New("nothing can be rented")
 
 // effectiveTemplate fills in what the preset leaves to us. It is the only
 // place that knows the preset.
@@ -146,11 +146,11 @@ func resolveVariable(variable *warmpool.EnvVar, secrets map[string]*corev1.Secre
 	ref := variable.ValueFrom.SecretKeyRef
 	secret, found := secrets[ref.Name]
 	if !found {
-		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and there is no such Secret", errCannotPrepare, variable.Name, ref.Key, ref.Name)
+		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and there is no such Secret; create it in the namespace of the pool, or change spec.template.env", errCannotPrepare, variable.Name, ref.Key, ref.Name)
 	}
 	value, found := secret.Data[ref.Key]
 	if !found {
-		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and the Secret has no such key", errCannotPrepare, variable.Name, ref.Key, ref.Name)
+		return "", fmt.Errorf("%w: variable %s needs key %q of Secret %q, and the Secret has no such key; add it, or change spec.template.env", errCannotPrepare, variable.Name, ref.Key, ref.Name)
 	}
 	return string(value), nil
 }

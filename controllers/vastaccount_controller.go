@@ -55,12 +55,12 @@ type VastAccountReconciler struct {
 	sessions accountSessions
 }
 
-// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts/status,verbs=update
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warminstances/status,verbs=update
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warmpools/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get,resourceNames=kube-system

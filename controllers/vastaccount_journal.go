@@ -40,7 +40,7 @@ func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Nam
 // instance's own password, and the environment with the values of Secrets.
 func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
 	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
-		return fleet.RentRequest{}, fmt.Errorf("%w: WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", errCannotPrepare, instance.Name, warmpool.FinalizerTerminate)
+		return fleet.RentRequest{}, fmt.Errorf("WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", instance.Name, warmpool.FinalizerTerminate)
 	}
 	secrets := map[string]*corev1.Secret{}
 	for _, name := range secretNames(&instance.Spec.Template) {
@@ -51,6 +51,9 @@ func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmp
 		} else if !apierrors.IsNotFound(err) {
 			return fleet.RentRequest{}, err
 		}
+	}
+	if _, err := authorities(ctx, r.APIReader, instance); err != nil {
+		return fleet.RentRequest{}, err
 	}
 	password, err := r.ensurePassword(ctx, instance)
 	if err != nil {
@@ -77,7 +80,7 @@ func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *wa
 		if password := string(secret.Data[warmpool.SecretKeyWebPassword]); password != "" && metav1.IsControlledBy(&secret, instance) {
 			return password, nil
 		}
-		return "", fmt.Errorf("%w: Secret %s is in the way, it is not the one of WarmInstance %s; delete it", errCannotPrepare, key.Name, instance.Name)
+		return "", fmt.Errorf("the Secret %s is in the way, it is not the one of WarmInstance %s; delete it", key.Name, instance.Name)
 	}
 	if !apierrors.IsNotFound(err) {
 		return "", err
@@ -87,12 +90,40 @@ func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *wa
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: key.Name,
 			Labels:          map[string]string{warmpool.LabelPool: instance.Spec.PoolRef.Name},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(instance, warmpool.GroupVersion.WithKind("WarmInstance"))},
+			OwnerReferences: ownedBy(instance, "WarmInstance"),
 		},
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{warmpool.SecretKeyWebPassword: []byte(password)},
 	}
 	return password, r.Client.Create(ctx, &secret)
+}
+
+// deletePassword deletes the instance's own Secret, whether or not the status
+// names it: a process may have died between the two. One that is in its way
+// is not ours to delete.
+func (r *VastAccountReconciler) deletePassword(ctx context.Context, instance *warmpool.WarmInstance) error {
+	var secret corev1.Secret
+	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: secretNameFor(instance)}, &secret); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if !metav1.IsControlledBy(&secret, instance) {
+		return nil
+	}
+	return client.IgnoreNotFound(r.Client.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID}))
+}
+
+// dropOrphanPassword takes the Secret back when the instance was deleted while
+// its rent was prepared: it may have been released before the Secret was there.
+func (r *VastAccountReconciler) dropOrphanPassword(ctx context.Context, instance *warmpool.WarmInstance) error {
+	var live warmpool.WarmInstance
+	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), &live)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err == nil && live.UID == instance.UID && live.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return r.deletePassword(ctx, instance)
 }
 
 // journalAttempt writes the intent before the call. Losing the write to
@@ -119,7 +150,8 @@ func forgetRejected(attempts []warmpool.RentAttempt) []warmpool.RentAttempt {
 	if len(attempts) < planner.MaxAttempts {
 		return attempts
 	}
-	at := slices.IndexFunc(attempts, func(a warmpool.RentAttempt) bool {
+	// Not the newest: its number keeps the next one from being the same.
+	at := slices.IndexFunc(attempts[:len(attempts)-1], func(a warmpool.RentAttempt) bool {
 		return a.Outcome == warmpool.AttemptRejected && (a.RentalID == 0 || a.RentalGone)
 	})
 	if at < 0 {
@@ -156,15 +188,10 @@ func outcomeOf(id int64, err error) rentOutcome {
 	return outcome
 }
 
-// notSent is the outcome of an attempt that was journaled and never sent.
-func notSent(deferral *planner.Deferral, err error) rentOutcome {
-	outcome := rentOutcome{outcome: warmpool.AttemptRejected, reason: string(fleet.KindNotSent)}
-	if deferral != nil {
-		outcome.reason, outcome.message = deferral.Reason, bounded("Not sent: "+deferral.Message, maxMessage)
-	} else if err != nil {
-		outcome.message = bounded("Not sent, because the last look before the rent failed: "+err.Error(), maxMessage)
-	}
-	return outcome
+// stoppedRent is the outcome of an attempt that was journaled and, for the
+// given reason, never sent.
+func stoppedRent(deferral *planner.Deferral) rentOutcome {
+	return rentOutcome{outcome: warmpool.AttemptRejected, reason: deferral.Reason, message: bounded(deferral.Message, maxMessage)}
 }
 
 // recordOutcome writes what became of the call. It outlives a cancelled
@@ -176,6 +203,7 @@ func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *war
 		"rental", outcome.rentalID, "reason", outcome.reason)
 	writeCtx := context.WithoutCancel(ctx)
 	var recorded warmpool.WarmInstance
+	settled := false
 	err := wait.PollUntilContextTimeout(writeCtx, recordPeriod, recordTimeout, true, func(ctx context.Context) (bool, error) {
 		if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), &recorded); err != nil {
 			return apierrors.IsNotFound(err), nil
@@ -187,10 +215,17 @@ func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *war
 		if !applyOutcome(&recorded, number, outcome, now, r.InstallationID) {
 			return true, nil
 		}
-		return r.Client.Status().Update(ctx, &recorded) == nil, nil
+		settled = r.Client.Status().Update(ctx, &recorded) == nil
+		return settled, nil
 	})
 	if err != nil {
 		return fmt.Errorf("recording the outcome of attempt %d of %s: %w", number, instance.Name, err)
+	}
+	if !settled {
+		// A sweep was faster, or the object is gone by force: then the rental is
+		// found by its label and reported.
+		logger.Info("Outcome was not recorded", "instance", instance.Name, "attempt", number, "rental", outcome.rentalID)
+		return nil
 	}
 	if outcome.outcome == warmpool.AttemptSucceeded {
 		r.event(&recorded, false, "Rented", "Rent", fmt.Sprintf("Rented instance %d (%s) at $%s/h.",
@@ -225,7 +260,7 @@ func applyOutcome(instance *warmpool.WarmInstance, number int32, outcome *rentOu
 			"Rented; Vast.ai is preparing the container.")
 	case warmpool.AttemptUnknown:
 		setPendingConditions(instance, metav1.ConditionUnknown, planner.ReasonRentOutcomeUnknown,
-			"It is not known whether the rent succeeded: "+outcome.message+" Its price stays reserved and nothing is rented in its place until the list of instances tells.", now)
+			"It is not known whether the rent succeeded, because the answer was lost ("+outcome.message+"). Its price stays reserved and nothing is rented in its place until the list of instances tells.", now)
 	case warmpool.AttemptPending, warmpool.AttemptRejected, warmpool.AttemptAbandoned:
 		setPendingConditions(instance, metav1.ConditionFalse, outcome.reason, "Not rented: "+outcome.message, now)
 	}

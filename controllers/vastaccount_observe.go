@@ -127,14 +127,15 @@ func observeRow(instance *warmpool.WarmInstance, row *fleet.Rental, now metav1.T
 	if endpoints := endpointsOf(&template, row); len(endpoints) > 0 {
 		status.Endpoints = endpoints
 	}
-	status.SSH.Host, status.SSH.Port = row.SSHHost, int32(row.SSHPort) //nolint:gosec // a port
+	status.SSH.Host, status.SSH.Port = bounded(row.SSHHost, maxURL), int32(row.SSHPort) //nolint:gosec // a port
 	if address, port := row.PublicIP, row.Ports[sshPort]; address != "" && port != 0 {
-		status.SSH.Host, status.SSH.Port = address, int32(port) //nolint:gosec // a port
+		status.SSH.Host, status.SSH.Port = bounded(address, maxURL), int32(port) //nolint:gosec // a port
 	}
 }
 
 const (
 	maxName = 128
+	maxURL  = 256
 	sshPort = 22
 )
 
@@ -183,9 +184,9 @@ func endpointsOf(template *warmpool.InstanceTemplate, row *fleet.Rental) []warmp
 		if !published {
 			continue
 		}
-		url := address
+		url := bounded(address, maxURL)
 		if name == endpointComfyUI || name == endpointPortal {
-			url = scheme(template) + "://" + address
+			url = bounded(scheme(template)+"://"+address, maxURL)
 		}
 		endpoints = append(endpoints, warmpool.InstanceEndpoint{Name: name, URL: url})
 	}
@@ -199,24 +200,47 @@ func scheme(template *warmpool.InstanceTemplate) string {
 	return "https"
 }
 
-// attachKeys adds the template's public keys once the rental is there. A key
-// that could not be added is tried again by the next sweep.
-func (r *VastAccountReconciler) attachKeys(ctx context.Context, in *sweepInput, instance *warmpool.WarmInstance) {
-	keys := instance.Spec.Template.SSHPublicKeys
-	status := &instance.Status
-	if len(keys) == 0 || status.SSH.KeysAttached || status.Provider.RunningTime == nil || !instance.DeletionTimestamp.IsZero() {
+// attachKeys adds the template's public keys to the first rental that runs and
+// does not have them yet. It comes last and serves one instance per sweep: keys
+// are a convenience, and must not hold up what money depends on.
+func (r *VastAccountReconciler) attachKeys(ctx context.Context, in *sweepInput) {
+	for k := range in.instances {
+		instance := &in.instances[k]
+		status := &instance.Status
+		if len(instance.Spec.Template.SSHPublicKeys) == 0 || status.SSH.KeysAttached || status.Rental == nil ||
+			status.Provider.RunningTime == nil || !instance.DeletionTimestamp.IsZero() {
+			continue
+		}
+		for _, key := range instance.Spec.Template.SSHPublicKeys {
+			// A key that is refused was attached before, or never will be.
+			if err := in.link.provider.AttachSSHKey(ctx, status.Rental.ID, key); err != nil && fleet.KindOf(err) != fleet.KindInvalidRequest {
+				log.FromContext(ctx).Info("Attaching an SSH key failed", "instance", instance.Name, "error", err.Error())
+				return
+			}
+		}
+		status.SSH.KeysAttached = true
+		if err := r.Client.Status().Update(ctx, instance); err != nil {
+			log.FromContext(ctx).V(1).Info("Instance changed meanwhile", "instance", instance.Name)
+		}
 		return
 	}
-	for _, key := range keys {
-		if err := in.link.provider.AttachSSHKey(ctx, status.Rental.ID, key); err != nil {
-			log.FromContext(ctx).Info("Attaching an SSH key failed", "instance", instance.Name, "error", err.Error())
-			return
+}
+
+// instancesElsewhere collects the UIDs of the WarmInstances of all other
+// accounts that this process can see. Two account objects may hold keys of one
+// user, and neither may take the other's rentals for leaks.
+func (r *VastAccountReconciler) instancesElsewhere(ctx context.Context, account types.NamespacedName) (map[string]bool, error) {
+	var list warmpool.WarmInstanceList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil, err
+	}
+	elsewhere := map[string]bool{}
+	for k := range list.Items {
+		if instance := &list.Items[k]; instance.Namespace != account.Namespace || instance.Spec.AccountRef.Name != account.Name {
+			elsewhere[string(instance.UID)] = true
 		}
 	}
-	status.SSH.KeysAttached = true
-	if err := r.Client.Status().Update(ctx, instance); err != nil {
-		log.FromContext(ctx).V(1).Info("Instance changed meanwhile", "instance", instance.Name)
-	}
+	return elsewhere, nil
 }
 
 // machineBlock is how long a machine is avoided: the longest that any pool of

@@ -34,7 +34,13 @@ const (
 func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candidate *planner.Candidate) (planner.Admission, bool) {
 	answer, known := r.offersFor(ctx, in, candidate.Pool.Query)
 	if known && answer.err == nil && len(answer.offers) > 0 {
-		return planner.Admit(candidate, answer.offers, &in.state), true
+		admission := planner.Admit(candidate, answer.offers, &in.state)
+		if admission.Decision == planner.DecisionDeferred || r.Clock.Since(answer.at) < searchFresh {
+			return admission, true
+		}
+		// An old answer may say why not, but never what to rent.
+		in.session.forgetSearch(candidate.Pool.Query.Key())
+		return r.admit(ctx, in, candidate)
 	}
 	if known && answer.err == nil {
 		answer, known = r.offersFor(ctx, in, broadQuery(&candidate.Pool.Query))
@@ -52,7 +58,7 @@ func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candid
 	if explained.Decision != planner.DecisionDeferred {
 		return planner.Admission{
 			Decision: planner.DecisionDeferred, Reason: planner.ReasonNoMatchingOffers, OffersSeen: explained.OffersSeen,
-			Message: "No offer matches at this moment. The search is repeated.",
+			Message: "The search finds nothing, although offers pass every filter that Warmpool can check by itself. It is repeated; if this lasts, look at spec.offers.extra and spec.template.diskGB.",
 		}, true
 	}
 	return explained, true

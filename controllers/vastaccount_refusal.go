@@ -33,7 +33,7 @@ func (a *accountSession) noteRent(pool string, outcome *rentOutcome, now time.Ti
 	case outcome.outcome == warmpool.AttemptSucceeded:
 		delete(a.refusals, pool)
 	case outcome.outcome == warmpool.AttemptRejected && outcome.httpStatus != 0 && outcome.rentalID == 0 &&
-		outcome.reason != string(fleet.KindOfferGone):
+		outcome.reason != string(fleet.KindOfferGone) && outcome.reason != string(fleet.KindRateLimited):
 		last := a.refusals[pool]
 		pause := min(max(2*last.pause, firstRefusalPause), maxRefusalPause)
 		a.refusals[pool] = refusal{pause: pause, until: now.Add(pause), reason: outcome.reason, message: outcome.message}

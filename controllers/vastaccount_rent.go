@@ -189,23 +189,25 @@ func (r *VastAccountReconciler) tryCandidates(ctx context.Context, in *rentInput
 func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, candidate *planner.Candidate, admission *planner.Admission) (bool, error) {
 	instance := in.instances[candidate.Instance.UID]
 	request, err := r.prepareRent(ctx, instance, admission)
-	if errors.Is(err, errCannotPrepare) {
-		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonEnvSecretMissing, err.Error()
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		// It is this instance's own trouble, and must not stop the others.
+		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, err.Error()
+		if errors.Is(err, errCannotPrepare) {
+			admission.Reason = reasonEnvSecretMissing
+		}
+		return false, nil
 	}
 	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
 	defer done()
 	attempt, err := r.journalAttempt(ctx, instance, admission, &request)
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// Somebody else wrote first: the right to rent is lost, nothing was spent.
 		log.FromContext(ctx).V(1).Info("Lost the right to rent", "instance", instance.Name)
-		return true, nil
+		return true, r.dropOrphanPassword(ctx, instance)
 	}
 	if err != nil {
-		return false, err
+		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The rent cannot be journaled, so it is not made: "+err.Error()
+		return false, nil
 	}
 	outcome := r.executeRent(ctx, in, instance, &attempt, &request)
 	in.session.dropOffers(attempt.MachineID)
@@ -213,16 +215,31 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 	return true, r.recordOutcome(ctx, instance, attempt.Number, &outcome)
 }
 
-// executeRent looks once more and sends the rent, once.
+// errStopped ends a rent whose last look found a reason against it.
+var errStopped = errors.New("the last look before the rent found a reason against it")
+
+// executeRent sends the rent, once. The last look is taken when its turn at
+// the rate limit has come, however long that took.
 func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt, request *fleet.RentRequest) rentOutcome {
-	if deferral, err := r.recheck(ctx, in, instance, attempt); err != nil || deferral != nil {
-		return notSent(deferral, err)
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	var stopped *planner.Deferral
+	request.BeforeSend = func() error {
+		deferral, err := r.recheck(ctx, in, instance, attempt)
+		if err == nil && deferral != nil {
+			stopped, err = deferral, errStopped
+		}
+		if err != nil {
+			return err
+		}
+		log.FromContext(ctx).Info("Renting", "instance", instance.Name, "offer", attempt.OfferID,
+			"machine", attempt.MachineID, "usdPerHour", attempt.QuotedUSDPerHour, "attempt", attempt.Number)
+		return nil
 	}
-	log.FromContext(ctx).Info("Renting", "instance", instance.Name, "offer", attempt.OfferID,
-		"machine", attempt.MachineID, "usdPerHour", attempt.QuotedUSDPerHour, "attempt", attempt.Number)
-	// The call outlives a stop signal: an answer that nobody hears is a rental
-	// that has to be found again by its label.
-	id, err := in.link.provider.Rent(context.WithoutCancel(ctx), *request)
+	id, err := in.link.provider.Rent(ctx, *request)
+	if stopped != nil {
+		return stoppedRent(stopped)
+	}
 	outcome := outcomeOf(id, err)
 	if offer := in.offer(attempt.OfferID); offer != nil {
 		outcome.gpuName, outcome.gpus = offer.GPUName, offer.GPUs
@@ -230,10 +247,18 @@ func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, 
 	return outcome
 }
 
+// turnTimeout is how long a journaled rent waits for its turn at the rate limit.
+const turnTimeout = time.Minute
+
 // recheck is the last look before the call: everything is read again, after
 // the journal is durable.
 func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt) (*planner.Deferral, error) {
-	live, err := r.liveInstances(ctx, client.ObjectKeyFromObject(in.account))
+	key := client.ObjectKeyFromObject(in.account)
+	var account warmpool.VastAccount
+	if err := r.APIReader.Get(ctx, key, &account); err != nil {
+		return nil, err
+	}
+	live, err := r.liveInstances(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -241,19 +266,40 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
 		return nil, err
 	}
-	state := in.session.spendState(in.account, r.Lease.IsFresh())
+	state := in.session.spendState(&account, r.Lease.IsFresh())
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
 	}
-	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() {
-		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not rent any more."}, nil
+	if current := in.session.connection(); current.fingerprint != in.link.fingerprint {
+		return &planner.Deferral{Reason: planner.ReasonIdentityUnverified, Message: "The API key was changed meanwhile."}, nil
+	}
+	price := usdOf(string(attempt.QuotedUSDPerHour))
+	if limit := usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)); limit > 0 && price > limit {
+		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
+	}
+	planned := plannerInstances(live, notInFlight)
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance) > int(int32Of(pool.Spec.Replicas)) {
+		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
 		UID: string(instance.UID), AttemptNumber: attempt.Number,
 		PoolKey:                  poolKey(instance.Namespace, instance.Spec.PoolRef.Name),
 		PoolCeilingUSDPerHour:    usdOf(string(pool.Spec.Cost.CeilingUSDPerHour)),
-		AccountCeilingUSDPerHour: usdOf(string(in.account.Spec.CeilingUSDPerHour)),
-		Instances:                plannerInstances(live, notInFlight), Listing: in.session.lastListing(),
-		PriceUSDPerHour: usdOf(string(attempt.QuotedUSDPerHour)),
+		AccountCeilingUSDPerHour: usdOf(string(account.Spec.CeilingUSDPerHour)),
+		Instances:                planned, Listing: in.session.lastListing(),
+		PriceUSDPerHour: price,
 	}), nil
+}
+
+// servingOf counts the unclaimed instances of a pool that are rented or being
+// rented, the given one included.
+func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance) int {
+	serving := 0
+	for k := range planned {
+		other := &planned[k]
+		if other.Pool == poolKey(instance.Namespace, instance.Spec.PoolRef.Name) && other.IsBilling() && !other.Deleting && !other.Failed && !other.Claimed {
+			serving++
+		}
+	}
+	return serving
 }

@@ -3,10 +3,13 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -24,17 +27,15 @@ const (
 // changed.
 func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInput, plan *sweepPlan) error {
 	account := in.account
-	if err := r.ensureAccountFinalizer(ctx, in); err != nil || (!account.DeletionTimestamp.IsZero() && len(in.instances) == 0) {
-		return err
+	if !account.DeletionTimestamp.IsZero() && len(in.instances) == 0 {
+		return r.letAccountGo(ctx, account)
 	}
 	before := account.DeepCopy()
 	now := metav1.Time{Time: r.Clock.Now()}
 	status := &account.Status
 	status.ObservedGeneration, status.InstallationID = account.Generation, r.InstallationID
-	if status.UserID == 0 && in.link.verified {
-		status.UserID = in.link.user.ID
-	}
-	if in.link.verified {
+	pinUser(in)
+	if in.link.verified && in.link.isStable(account) {
 		status.BalanceUSD = signedUSD(in.link.user.BalanceUSD)
 	}
 	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
@@ -48,19 +49,55 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 	return nil
 }
 
-// ensureAccountFinalizer holds the account while instances need its
-// credentials, and lets it go when the last one is gone.
-func (r *VastAccountReconciler) ensureAccountFinalizer(ctx context.Context, in *sweepInput) error {
-	account := in.account
-	switch held := controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount); {
-	case account.DeletionTimestamp.IsZero() && !held:
-		controllerutil.AddFinalizer(account, warmpool.FinalizerAccount)
-	case !account.DeletionTimestamp.IsZero() && held && len(in.instances) == 0:
-		controllerutil.RemoveFinalizer(account, warmpool.FinalizerAccount)
-	default:
+// pinUser remembers the user that the account is: the first one that is seen,
+// and another one that the spec names once nothing of the old one bills.
+func pinUser(in *sweepInput) {
+	status, user := &in.account.Status, in.link.user.ID
+	if !in.link.verified || status.UserID == user {
+		return
+	}
+	expected := in.account.Spec.ExpectedUserID
+	named := expected != nil && *expected == user
+	if (status.UserID == 0 && in.maybePinned()) || (named && !in.anyBills()) {
+		status.UserID = user
+	}
+}
+
+// anyBills is true while an instance of the account may cost money.
+func (in *sweepInput) anyBills() bool {
+	return slices.ContainsFunc(in.planned, func(i planner.Instance) bool { return i.IsBilling() })
+}
+
+// maybePinned is false when the objects record rentals and the list shows none
+// of them: then it is another user's list, and this user must not be pinned.
+func (in *sweepInput) maybePinned() bool {
+	recorded := false
+	for k := range in.planned {
+		for _, rental := range in.planned[k].RecordedRentals() {
+			recorded = true
+			if slices.ContainsFunc(in.listing.Rentals, func(row fleet.Rental) bool { return row.ID == rental.ID }) {
+				return true
+			}
+		}
+	}
+	return !recorded
+}
+
+// holdAccount puts the finalizer on before anything is asked or rented: while
+// instances need its credentials, the account stays.
+func (r *VastAccountReconciler) holdAccount(ctx context.Context, account *warmpool.VastAccount) error {
+	if !account.DeletionTimestamp.IsZero() || !controllerutil.AddFinalizer(account, warmpool.FinalizerAccount) {
 		return nil
 	}
 	return r.Client.Update(ctx, account)
+}
+
+// letAccountGo takes the finalizer off when the last instance is gone.
+func (r *VastAccountReconciler) letAccountGo(ctx context.Context, account *warmpool.VastAccount) error {
+	if !controllerutil.RemoveFinalizer(account, warmpool.FinalizerAccount) {
+		return nil
+	}
+	return client.IgnoreNotFound(r.Client.Update(ctx, account))
 }
 
 func reportSweep(status *warmpool.VastAccountStatus, plan *sweepPlan, now metav1.Time) {
@@ -133,7 +170,7 @@ func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweep
 		ceilingCondition(account),
 		balanceCondition(account, &state),
 		leaksCondition(account),
-		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "Vast.ai answers as expected."},
+		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "No call that Warmpool needs has been retired by Vast.ai."},
 	}
 	if plan.verdict.Reason == planner.ReasonAPIDeprecated {
 		answers[len(answers)-1].reason, answers[len(answers)-1].message = plan.verdict.Reason, plan.verdict.Message
@@ -150,15 +187,15 @@ func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweep
 
 func identityCondition(in *sweepInput, account *warmpool.VastAccount) condition {
 	answer := condition{kind: warmpool.ConditionIdentityStable, ok: in.link.isStable(account), reason: "SameUser"}
-	answer.message = fmt.Sprintf("The key belongs to user %d, as always.", in.link.user.ID)
+	answer.message = fmt.Sprintf("The key belongs to Vast.ai user %d, as it always did.", in.link.user.ID)
 	switch {
 	case answer.ok:
 	case in.link.user.ID == 0:
-		answer.reason, answer.message = planner.ReasonIdentityUnverified, "Vast.ai has not said yet whose key it is."
+		answer.reason, answer.message = planner.ReasonIdentityUnverified, "It is not known whose key it is: Vast.ai says so when it accepts the key."
 	default:
 		answer.reason = planner.ReasonAccountIdentityChanged
-		answer.message = fmt.Sprintf("The key belongs to user %d, but this account was user %d. Nothing is rented or ended: the rentals of user %d are out of reach and bill on. Put a key of that user back.",
-			in.link.user.ID, pinnedUser(account), pinnedUser(account))
+		answer.message = fmt.Sprintf("The key belongs to Vast.ai user %d, but this account was user %d. Nothing is rented or ended: the rentals of user %d are out of reach and bill on. Put a key of that user back into the Secret.",
+			in.link.user.ID, pinnedUser(account, in.link.user.ID), pinnedUser(account, in.link.user.ID))
 	}
 	return answer
 }
@@ -166,35 +203,48 @@ func identityCondition(in *sweepInput, account *warmpool.VastAccount) condition 
 func ceilingCondition(account *warmpool.VastAccount) condition {
 	committed, ceiling := usdOf(string(account.Status.CommittedUSDPerHour)), usdOf(string(account.Spec.CeilingUSDPerHour))
 	if committed <= ceiling {
-		return condition{warmpool.ConditionWithinCeiling, true, reasonAsIs, fmt.Sprintf("$%s/h of $%s/h are committed.", committed, ceiling)}
+		return condition{warmpool.ConditionWithinCeiling, true, reasonAsIs, fmt.Sprintf("$%s/h of $%s/h is committed.", committed, ceiling)}
 	}
 	return condition{warmpool.ConditionWithinCeiling, false, planner.ReasonAccountCeilingReached, fmt.Sprintf(
-		"$%s/h are committed, $%s/h more than the ceiling $%s/h: it was lowered, a price rose, or something else was rented in the account. Nothing more is rented. Raise spec.ceilingUSDPerHour, or end something.",
+		"$%s/h is committed, $%s/h more than the ceiling $%s/h: it was lowered, a price rose, or something else was rented in the account. Nothing more is rented. Raise spec.ceilingUSDPerHour, or end something.",
 		committed, committed-ceiling, ceiling)}
 }
 
 func balanceCondition(account *warmpool.VastAccount, state *planner.AccountState) condition {
 	if !state.BalanceKnown {
-		return condition{warmpool.ConditionBalanceSufficient, false, planner.ReasonBalanceUnknown, "The credit is not known yet."}
+		return condition{warmpool.ConditionBalanceSufficient, false, planner.ReasonBalanceUnknown, "The credit is not known: Vast.ai says it once it accepts the key."}
 	}
 	committed := usdOf(string(account.Status.CommittedUSDPerHour))
 	needed := committed.ForSeconds(state.RunwaySeconds) + state.MinBalanceUSD
-	runway := time.Duration(state.RunwaySeconds) * time.Second
+	runway := shortDuration(time.Duration(state.RunwaySeconds) * time.Second)
 	if state.BalanceUSD >= needed {
-		return condition{warmpool.ConditionBalanceSufficient, true, reasonAsIs, fmt.Sprintf("The credit of $%s lasts for more than %s of $%s/h.", state.BalanceUSD.Cents(), runway, committed)}
+		return condition{warmpool.ConditionBalanceSufficient, true, reasonAsIs, fmt.Sprintf("The credit of $%s is enough: $%s is needed for %s at $%s/h (spec.runwaySeconds) and spec.minBalanceUSD.", state.BalanceUSD.Cents(), needed.Cents(), runway, committed)}
 	}
 	return condition{warmpool.ConditionBalanceSufficient, false, planner.ReasonBalanceLow, fmt.Sprintf(
-		"The credit is $%s; %s of $%s/h and spec.minBalanceUSD need $%s. Nothing more is rented, and at $0 Vast.ai stops everything. Add credit at Vast.ai.",
-		state.BalanceUSD.Cents(), runway, committed, needed.Cents())}
+		"The credit is $%s, and $%s is needed for %s at $%s/h (spec.runwaySeconds) and spec.minBalanceUSD. Nothing more is rented, and at $0 Vast.ai stops everything. Add credit at Vast.ai.",
+		state.BalanceUSD.Cents(), needed.Cents(), runway, committed)}
+}
+
+// shortDuration prints a duration without the zeros that time.Duration adds:
+// "2h", not "2h0m0s".
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func leaksCondition(account *warmpool.VastAccount) condition {
 	leaks := account.Status.SuspectedLeaks
 	if len(leaks) == 0 {
-		return condition{warmpool.ConditionNoLeaks, true, reasonAsIs, "Every rental with our label is recorded by a WarmInstance."}
+		return condition{warmpool.ConditionNoLeaks, true, reasonAsIs, "Every rental seen with our label is recorded by a WarmInstance."}
 	}
 	return condition{warmpool.ConditionNoLeaks, false, planner.ReasonSuspectedLeak, fmt.Sprintf(
-		"%d rentals carry our label and no WarmInstance records them; the dearest is %d at $%s/h. They bill. See status.suspectedLeaks; destroy them at Vast.ai, or set spec.leakPolicy.action to Terminate.",
+		"Rentals that carry our label and that no WarmInstance records: %d, the first is %d at $%s/h. They bill. See status.suspectedLeaks; destroy them at Vast.ai, or set spec.leakPolicy.action to Terminate.",
 		len(leaks), leaks[0].RentalID, leaks[0].USDPerHour)}
 }
 

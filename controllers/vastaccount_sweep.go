@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,6 +36,8 @@ type sweepInput struct {
 	instances []warmpool.WarmInstance
 	planned   []planner.Instance
 	blockFor  time.Duration
+	// elsewhere holds the UIDs of the WarmInstances of other accounts.
+	elsewhere map[string]bool
 	startedAt time.Time
 }
 
@@ -55,14 +58,16 @@ func (r *VastAccountReconciler) reconcileSweep(ctx context.Context, req ctrl.Req
 		return ctrl.Result{}, err
 	}
 	plan := r.planSweep(in)
-	if err := r.executeSweep(ctx, in, &plan); err != nil {
+	executeErr := r.executeSweep(ctx, in, &plan)
+	err = r.reportAccount(ctx, in, &plan)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	if err = errors.Join(executeErr, err); err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.reportAccount(ctx, in, &plan); err != nil {
-		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: time.Second}, nil
-		}
-		return ctrl.Result{}, err
+	if plan.verdict.Trusted {
+		r.attachKeys(ctx, in)
 	}
 	return ctrl.Result{RequeueAfter: r.untilNextSweep(in, &plan)}, nil
 }
@@ -77,6 +82,9 @@ func (r *VastAccountReconciler) gatherSweep(ctx context.Context, key types.Names
 		}
 		return nil, err
 	}
+	if err := r.holdAccount(ctx, &account); err != nil {
+		return nil, err
+	}
 	in := &sweepInput{account: &account, session: r.sessions.of(key), startedAt: r.Clock.Now(), listErr: errNotConnected}
 	in.link = r.connect(ctx, &account, in.session)
 	if in.link.provider != nil && in.link.verified {
@@ -88,6 +96,9 @@ func (r *VastAccountReconciler) gatherSweep(ctx context.Context, key types.Names
 	}
 	in.instances = live
 	in.planned = plannerInstances(live, in.session.isInFlight)
+	if in.elsewhere, err = r.instancesElsewhere(ctx, key); err != nil {
+		return nil, err
+	}
 	in.blockFor, err = r.machineBlock(ctx, key)
 	return in, err
 }
@@ -112,10 +123,11 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	})
 	in.session.attempts = plan.resolved.Memory
 	plan.leaks = planner.FindLeaks(&planner.LeakInput{
-		Instances: in.planned, Installation: r.InstallationID, Sweep: plan.sweep, Memory: in.session.leaks,
+		Instances: in.planned, Elsewhere: in.elsewhere, Installation: r.InstallationID, Sweep: plan.sweep, Memory: in.session.leaks,
 		Policy: leakPolicy(in.account), Now: now,
 	})
 	in.session.leaks = plan.leaks.Memory
+	in.session.elsewhere = in.elsewhere
 	if verdict.Trusted {
 		in.session.extras = slices.Concat(plan.resolved.Extras, plan.leaks.Terminate)
 	}
@@ -128,12 +140,12 @@ func (r *VastAccountReconciler) observation(in *sweepInput) *planner.SweepObserv
 	seen := &planner.SweepObservation{
 		Listing: in.listing, Err: in.listErr,
 		IdentityUserID: in.link.user.ID, IdentityAt: in.link.verifiedAt, IdentityErr: in.link.err,
-		PinnedUserID: pinnedUser(in.account), OwnRents: in.session.rentsSince(in.startedAt),
+		PinnedUserID: pinnedUser(in.account, in.link.user.ID), OwnRents: in.session.rentsSince(in.startedAt),
 	}
 	if in.listErr != nil && errors.Is(in.listErr, errNotConnected) && in.link.err != nil {
 		seen.Err = in.link.err
 	}
-	if seen.PinnedUserID == 0 {
+	if seen.PinnedUserID == 0 && in.maybePinned() {
 		// The first user that is seen is the one that is pinned.
 		seen.PinnedUserID = in.link.user.ID
 	}
@@ -157,11 +169,11 @@ func (r *VastAccountReconciler) observation(in *sweepInput) *planner.SweepObserv
 // executeSweep writes what the sweep shows into the instances' status. An
 // object that somebody else changed meanwhile is written by the next sweep.
 func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput, plan *sweepPlan) error {
+	var failures []error
 	for k := range in.instances {
 		before := &in.instances[k]
 		after, happened := r.observeInstance(before, plan)
 		if after == nil {
-			r.attachKeys(ctx, in, before)
 			continue
 		}
 		err := r.Client.Status().Update(ctx, after)
@@ -170,14 +182,19 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 			continue
 		}
 		if err != nil {
-			return err
+			// One object that cannot be written must not blind us to the others.
+			failures = append(failures, fmt.Errorf("writing what the sweep shows of %s: %w", before.Name, err))
+			continue
 		}
+		in.instances[k] = *after
 		for _, note := range happened {
 			r.event(after, note.warning, note.reason, "Sweep", note.message)
 		}
-		r.attachKeys(ctx, in, after)
 	}
-	return nil
+	if plan.verdict.Trusted {
+		in.session.markObserved(plan.sweep.Listing.StartedAt)
+	}
+	return errors.Join(failures...)
 }
 
 // untilNextSweep keeps the poll period from start to start, and comes back

@@ -2,21 +2,23 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/planner"
 )
 
@@ -38,16 +40,15 @@ func (r *VastAccountReconciler) reconcileTerminate(ctx context.Context, req ctrl
 		return ctrl.Result{}, err
 	}
 	plan := r.planTerminate(in)
-	err = r.writeEnds(ctx, in, &plan)
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: time.Second}, nil
-	}
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	more, err := r.executeTerminate(ctx, in, &plan)
-	if err != nil {
-		return ctrl.Result{}, err
+	// What bills comes first: an object that cannot be written, for whatever
+	// reason, must not hold up the end of a rental.
+	more, executeErr := r.executeTerminate(ctx, in, &plan)
+	writeErr := r.writeEnds(ctx, in, &plan)
+	if err = errors.Join(executeErr, writeErr); err != nil {
+		if !more {
+			return ctrl.Result{}, err
+		}
+		log.FromContext(ctx).Error(err, "Ending rentals; more are waiting, so it goes on")
 	}
 	switch now := r.Clock.Now(); {
 	case more:
@@ -60,16 +61,22 @@ func (r *VastAccountReconciler) reconcileTerminate(ctx context.Context, req ctrl
 }
 
 func (r *VastAccountReconciler) gatherTerminate(ctx context.Context, key types.NamespacedName) (*terminateInput, error) {
-	var account warmpool.VastAccount
-	if err := r.Client.Get(ctx, key, &account); err != nil {
-		return nil, client.IgnoreNotFound(err)
+	account := &warmpool.VastAccount{}
+	if err := r.Client.Get(ctx, key, account); apierrors.IsNotFound(err) {
+		// Without its account nothing can be ended, but what was never rented,
+		// or what a person let go of, is released all the same.
+		account = nil
+	} else if err != nil {
+		return nil, err
 	}
 	var list warmpool.WarmInstanceList
 	if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace)); err != nil {
 		return nil, err
 	}
-	in := &terminateInput{account: &account, session: r.sessions.of(key), instances: map[string]*warmpool.WarmInstance{}}
-	in.link = in.session.connection()
+	in := &terminateInput{account: account, session: r.sessions.of(key), instances: map[string]*warmpool.WarmInstance{}}
+	if account != nil {
+		in.link = in.session.connection()
+	}
 	for k := range list.Items {
 		instance := &list.Items[k]
 		if instance.Spec.AccountRef.Name != key.Name {
@@ -91,11 +98,19 @@ func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.Termin
 		Instances: in.planned, Extras: in.session.extras, Memory: in.session.ends,
 		Lookups: in.session.lookups, Now: r.Clock.Now(),
 	}
+	if in.account == nil {
+		// Nothing is evidence without an account, not even an old sweep.
+		return planner.PlanTerminations(&planner.TerminationInput{Instances: in.planned, Now: input.Now})
+	}
 	if in.session.latest != nil {
 		input.Sweep = *in.session.latest
 	}
-	if in.account.Spec.Mode == warmpool.AccountEmergencyStop && in.session.lastTrusted != nil {
-		input.Extras = planner.EmergencyStop(in.planned, &in.session.lastTrusted.Listing, r.InstallationID)
+	if in.account.Spec.Mode == warmpool.AccountEmergencyStop {
+		var listing *fleet.Listing
+		if in.session.lastTrusted != nil {
+			listing = &in.session.lastTrusted.Listing
+		}
+		input.Extras = planner.EmergencyStop(in.planned, listing, r.InstallationID, in.session.elsewhere)
 	}
 	plan := planner.PlanTerminations(input)
 	in.session.ends = plan.Memory
@@ -109,22 +124,17 @@ func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.Termin
 // writeEnds writes down what is settled: what was lost, what is gone, and lets
 // go of objects whose rental is gone (I6).
 func (r *VastAccountReconciler) writeEnds(ctx context.Context, in *terminateInput, plan *planner.TerminationPlan) error {
+	var failures []error
 	for k := range plan.GoneExtras {
-		if err := r.markGone(ctx, in.instances[plan.GoneExtras[k].UID], &plan.GoneExtras[k]); err != nil {
-			return err
-		}
+		failures = append(failures, quietConflict(r.markGone(ctx, in.instances[plan.GoneExtras[k].UID], &plan.GoneExtras[k])))
 	}
 	for k := range plan.Lost {
-		if err := r.giveUpLost(ctx, in.instances[plan.Lost[k].UID], &plan.Lost[k]); err != nil {
-			return err
-		}
+		failures = append(failures, quietConflict(r.giveUpLost(ctx, in.instances[plan.Lost[k].UID], &plan.Lost[k])))
 	}
 	for k := range plan.Releases {
-		if err := r.release(ctx, in, &plan.Releases[k]); err != nil {
-			return err
-		}
+		failures = append(failures, quietConflict(r.release(ctx, in, &plan.Releases[k])))
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // markGone records that a rental which only an attempt remembers is gone.
@@ -162,11 +172,8 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
 		return nil
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: instance.Namespace, Name: secretNameFor(instance)}}
-	if instance.Status.CredentialsSecretRef != nil {
-		if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
-			return err
-		}
+	if err := r.deletePassword(ctx, instance); err != nil {
+		return err
 	}
 	updated := instance.DeepCopy()
 	controllerutil.RemoveFinalizer(updated, warmpool.FinalizerTerminate)
@@ -186,7 +193,7 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 // executeTerminate sends the first destroy and asks the first lookup at the
 // same time; their rate limits are separate. It returns whether more is due.
 func (r *VastAccountReconciler) executeTerminate(ctx context.Context, in *terminateInput, plan *planner.TerminationPlan) (bool, error) {
-	if in.link.provider == nil || !in.link.verified || !in.link.isStable(in.account) || !r.Lease.IsFresh() {
+	if in.account == nil || in.link.provider == nil || !in.link.verified || !in.link.isStable(in.account) || !r.Lease.IsFresh() {
 		// A key that is refused, or another account's, must end nothing.
 		return false, nil
 	}
@@ -220,42 +227,57 @@ func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, 
 // destroy asks for the end of one rental and writes down that it did.
 func (r *VastAccountReconciler) destroy(ctx context.Context, in *terminateInput, destroy *planner.Destroy) error {
 	instance := in.instances[destroy.UID]
-	if instance != nil {
+	if instance != nil && instance.Status.Rental != nil && instance.Status.Rental.ID == destroy.RentalID {
 		r.saveLog(ctx, in, instance)
 	}
 	log.FromContext(ctx).Info("Destroying", "rental", destroy.RentalID, "usdPerHour", destroy.USDPerHour.String(),
 		"reason", destroy.Reason, "request", destroy.Request)
 	err := in.link.provider.DestroyRental(ctx, destroy.RentalID)
+	if fleet.KindOf(err) == fleet.KindNotSent {
+		return err
+	}
 	in.session.mu.Lock()
 	in.session.ends = planner.RecordDestroy(in.session.ends, destroy.RentalID, r.Clock.Now())
+	if err == nil || fleet.KindOf(err) == fleet.KindNotFound {
+		in.session.ends = planner.RecordAccepted(in.session.ends, destroy.RentalID)
+	}
 	in.session.mu.Unlock()
 	message := "Vast.ai accepted the request; waiting until the rental is confirmed gone."
 	if err != nil {
-		message = "The request failed and is repeated: " + err.Error()
+		message = "The request failed and is repeated until it succeeds: " + err.Error()
 		log.FromContext(ctx).Info("Destroying failed", "rental", destroy.RentalID, "error", err.Error())
 	}
 	if instance == nil {
 		r.event(in.account, true, destroy.Reason, "Terminate", fmt.Sprintf("Destroying rental %d ($%s/h), which no WarmInstance records. %s", destroy.RentalID, destroy.USDPerHour, message))
 		return nil
 	}
+	if own := instance.Status.Rental; instance.DeletionTimestamp.IsZero() && own != nil && own.ID != destroy.RentalID {
+		r.event(instance, true, destroy.Reason, "Terminate", fmt.Sprintf("Destroying rental %d ($%s/h), a second one beside rental %d of this instance, which goes on. %s",
+			destroy.RentalID, destroy.USDPerHour, own.ID, message))
+		return nil
+	}
 	return r.recordDestroy(ctx, instance, destroy, message)
 }
 
-// recordDestroy shows people how far the end has come. It is not needed for
-// correctness, so a conflict is left to the next request.
+// recordDestroy shows people how far the end has come. The request may have
+// taken long, and the instance changed meanwhile: then it is read again, for
+// there may be no further request.
 func (r *VastAccountReconciler) recordDestroy(ctx context.Context, instance *warmpool.WarmInstance, destroy *planner.Destroy, message string) error {
-	updated := instance.DeepCopy()
-	now := metav1.Time{Time: r.Clock.Now()}
-	if updated.Status.Termination == nil {
-		updated.Status.Termination = &warmpool.InstanceTermination{RequestedTime: &now}
-	}
-	termination := updated.Status.Termination
-	termination.LastRequestTime, termination.Message = &now, bounded(message, maxMessage)
-	termination.Requests++
-	text := fmt.Sprintf("Rental %d ($%s/h) is being destroyed. %s", destroy.RentalID, destroy.USDPerHour, message)
-	conditionsAt(&updated.Status.Conditions, now).set(warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text)
-	conditionsAt(&updated.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text)
+	updated, now := instance.DeepCopy(), metav1.Time{Time: r.Clock.Now()}
+	text := showDestroy(updated, destroy, message, now)
 	err := r.Client.Status().Update(ctx, updated)
+	if apierrors.IsConflict(err) {
+		err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), updated); err != nil {
+				return err
+			}
+			if updated.UID != instance.UID {
+				return nil
+			}
+			text = showDestroy(updated, destroy, message, now)
+			return r.Client.Status().Update(ctx, updated)
+		})
+	}
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -264,6 +286,25 @@ func (r *VastAccountReconciler) recordDestroy(ctx context.Context, instance *war
 		r.event(updated, false, "Destroying", "Terminate", text)
 	}
 	return err
+}
+
+// showDestroy puts a destroy request into an instance's status and returns the
+// sentence that says so.
+func showDestroy(instance *warmpool.WarmInstance, destroy *planner.Destroy, message string, now metav1.Time) string {
+	if instance.Status.Termination == nil {
+		instance.Status.Termination = &warmpool.InstanceTermination{RequestedTime: &now}
+	}
+	termination := instance.Status.Termination
+	termination.LastRequestTime, termination.Message = &now, bounded(message, maxMessage)
+	termination.Requests++
+	why := "this WarmInstance was deleted"
+	if instance.Status.Failure != nil {
+		why = "it failed with " + instance.Status.Failure.Reason + " (see status.failure)"
+	}
+	text := fmt.Sprintf("Rental %d ($%s/h) is being destroyed, because %s. %s", destroy.RentalID, destroy.USDPerHour, why, message)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text)
+	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text)
+	return text
 }
 
 // endedReason is why an instance ends: its failure, or that it was deleted.

@@ -63,9 +63,7 @@ func (r *WarmInstanceReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if wait := in.memory.notDue(in, r.Clock.Now()); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	if err := r.look(ctx, in); err != nil {
-		return ctrl.Result{}, err
-	}
+	r.look(ctx, in)
 	in.health.Now = r.Clock.Now()
 	memory, decision := planner.ComputeHealth(in.memory.health, &in.health)
 	in.memory.remember(in, memory, &decision)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -22,13 +24,20 @@ const configMapKeyCA = "ca.crt"
 
 // look takes the one look that the last decision asked for and puts the result
 // into the health input.
-func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) error {
+func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) {
 	if in.memory.next == "" || in.memory.next == planner.ActionNone || comfyAddress(&in.instance.Status) == "" {
-		return nil
+		return
 	}
 	target, err := r.target(ctx, in)
 	if err != nil {
-		return err
+		// The deadlines must go on running: what cannot be looked at bills, too.
+		log.FromContext(ctx).Info("Looking at the instance is not possible", "error", err.Error())
+		in.health.Tried = in.memory.next
+		in.health.Probe = &fleet.ProbeResult{
+			Signal: fleet.SignalAuthRejected, At: r.Clock.Now(),
+			Message: "The instance cannot be asked, because its password or the accepted authorities cannot be read: " + err.Error(),
+		}
+		return
 	}
 	in.health.Tried = in.memory.next
 	switch in.memory.next {
@@ -47,7 +56,6 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) er
 		in.health.Verify = &result
 	case planner.ActionNone:
 	}
-	return nil
 }
 
 // probe asks whether ComfyUI answers. A probe without a signal says nothing
@@ -115,15 +123,36 @@ func (r *WarmInstanceReconciler) target(ctx context.Context, in *instanceInput) 
 	}
 	target.Token = in.memory.password
 	if template.TLS.Mode == warmpool.TLSCA && in.memory.authority == nil {
-		var bundle corev1.ConfigMap
-		if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: in.instance.Namespace, Name: template.TLS.CAConfigMapRef.Name}, &bundle); err != nil {
-			return target, fmt.Errorf("reading the authorities for instance %s: %w", in.instance.Name, err)
+		bundle, err := authorities(ctx, r.APIReader, in.instance)
+		if err != nil {
+			return target, err
 		}
-		in.memory.authority = []byte(bundle.Data[configMapKeyCA])
+		in.memory.authority = bundle
 	}
 	target.CAPEM = in.memory.authority
 	return target, nil
 }
+
+// authorities reads the accepted authorities of an instance, nil when it
+// accepts none by a bundle.
+func authorities(ctx context.Context, reader client.Reader, instance *warmpool.WarmInstance) ([]byte, error) {
+	template := effectiveTemplate(instance.Spec.Template)
+	if template.TLS.Mode != warmpool.TLSCA || template.TLS.CAConfigMapRef == nil {
+		return nil, nil
+	}
+	var bundle corev1.ConfigMap
+	key := types.NamespacedName{Namespace: instance.Namespace, Name: template.TLS.CAConfigMapRef.Name}
+	if err := reader.Get(ctx, key, &bundle); err != nil {
+		return nil, fmt.Errorf("reading the authorities for instance %s: %w", instance.Name, err)
+	}
+	if bundle.Data[configMapKeyCA] == "" {
+		return nil, fmt.Errorf("reading the authorities for instance %s: %w: ConfigMap %q has no key %q", instance.Name, errNoAuthorities, key.Name, configMapKeyCA)
+	}
+	return []byte(bundle.Data[configMapKeyCA]), nil
+}
+
+// errNoAuthorities reports a ConfigMap without a bundle.
+var errNoAuthorities = errors.New("no authorities")
 
 // comfyAddress is "host:port" of ComfyUI, empty until it is published.
 func comfyAddress(status *warmpool.WarmInstanceStatus) string {

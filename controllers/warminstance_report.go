@@ -46,7 +46,7 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 	before, after := in.instance, in.instance.DeepCopy()
 	now := metav1.Time{Time: in.health.Now}
 	for kind, answer := range map[string]planner.HealthCondition{
-		warmpool.ConditionRunning: decision.Running, warmpool.ConditionStarted: decision.Started, warmpool.ConditionReady: decision.Ready,
+		warmpool.ConditionRunning: decision.Running, warmpool.ConditionStarted: decision.Started, warmpool.ConditionReady: shownReady(decision),
 	} {
 		conditionsAt(&after.Status.Conditions, now).set(kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
@@ -70,6 +70,20 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 	return r.Client.Delete(ctx, after, client.Preconditions{UID: &after.UID, ResourceVersion: &after.ResourceVersion})
 }
 
+// reasonBusy is the reason of an instance that is Ready and has work in its queue.
+const reasonBusy = string(planner.StageBusy)
+
+// shownReady tells an instance at work from an idle one: both are Ready, and
+// the pool ends the idle one first.
+func shownReady(decision *planner.HealthDecision) planner.HealthCondition {
+	if decision.Busy && decision.Stage == planner.StageBusy && decision.Ready.Reason == planner.HealthReady {
+		return planner.HealthCondition{
+			Status: decision.Ready.Status, Reason: reasonBusy, Message: "It rendered a test prompt, answers, and has work in its queue.",
+		}
+	}
+	return decision.Ready
+}
+
 // reportProof records what a probe or a verification found out.
 func (r *WarmInstanceReconciler) reportProof(in *instanceInput, after *warmpool.WarmInstance, now metav1.Time) {
 	if probe := in.health.Probe; probe != nil && after.Status.CertificateSHA256 == "" && probe.Signal == fleet.SignalServing {
@@ -91,17 +105,21 @@ func (r *WarmInstanceReconciler) reportProof(in *instanceInput, after *warmpool.
 // giveUp records a failure in the status, unless so many instances of the pool
 // fail at once that the fault is probably ours.
 func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, after *warmpool.WarmInstance, failure *fleet.Failure) (bool, error) {
-	if after.Status.Failure != nil {
-		return true, nil
-	}
-	if failure == nil || in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun {
+	if (failure == nil && after.Status.Failure == nil) || in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun {
 		return false, nil
 	}
 	if in.instance.Spec.ClaimRef != nil {
 		// Whoever claimed it decides when to let go (I3); the conditions say that it failed.
 		return false, nil
 	}
-	if in.health.WasReady {
+	if after.Status.Failure != nil {
+		return true, nil
+	}
+	// What Vast.ai itself has stopped, as it stops everything when the credit is
+	// used up, is no fault of our sight: sparing it would leave it stopped for
+	// ever. One that is only starting is spared as well: when those that were
+	// ready cannot be reached, neither can it.
+	if failure.Reason != planner.HealthInstanceStopped {
 		var list warmpool.WarmInstanceList
 		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace), client.MatchingFields{indexPool: in.pool.Name}); err != nil {
 			return false, err
@@ -129,7 +147,7 @@ func (r *WarmInstanceReconciler) tell(ctx context.Context, before, after *warmpo
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, warmpool.ConditionReady)
 	now := meta.FindStatusCondition(after.Status.Conditions, warmpool.ConditionReady)
-	if now == nil || (was != nil && was.Status == now.Status && was.Reason == now.Reason) {
+	if !isNews(was, now) {
 		return
 	}
 	logger.Info("Health changed", "ready", now.Status, "reason", now.Reason)
@@ -146,3 +164,19 @@ func (r *WarmInstanceReconciler) tell(ctx context.Context, before, after *warmpo
 	}
 	r.Events.Eventf(after, nil, kind, now.Reason, "Probe", "%s", now.Message)
 }
+
+// isNews is true when a condition turned or has another reason. That work
+// comes and goes is no news.
+func isNews(was, now *metav1.Condition) bool {
+	switch {
+	case now == nil:
+		return false
+	case was == nil:
+		return true
+	default:
+		workOnly := isAtWorkOrIdle(was.Reason) && isAtWorkOrIdle(now.Reason)
+		return (was.Status != now.Status || was.Reason != now.Reason) && !workOnly
+	}
+}
+
+func isAtWorkOrIdle(reason string) bool { return reason == reasonBusy || reason == planner.HealthReady }

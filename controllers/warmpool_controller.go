@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -34,6 +35,8 @@ type WarmPoolReconciler struct {
 	APIReader client.Reader
 	// Events tells people about transitions.
 	Events events.EventRecorder
+	// LastTrustedSweep says when this process last read the account's instances.
+	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Clock is the only clock.
 	Clock clock.WithTicker
 }
@@ -78,7 +81,9 @@ type poolInput struct {
 	pool      *warmpool.WarmPool
 	account   *warmpool.VastAccount
 	instances []warmpool.WarmInstance
-	now       time.Time
+	// sweptAt is when this process last read the account's instances, zero before.
+	sweptAt time.Time
+	now     time.Time
 }
 
 // poolPlan is what to do about a pool and what its status says.
@@ -108,11 +113,12 @@ func (r *WarmPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	if done, err := r.ensurePoolFinalizer(ctx, in); done || err != nil {
 		return ctrl.Result{}, quietConflict(err)
 	}
-	if err := r.execute(ctx, in, &plan); err != nil {
-		return ctrl.Result{}, quietConflict(err)
+	executeErr := quietConflict(r.execute(ctx, in, &plan))
+	if executeErr != nil {
+		plan.sayWhyNot(executeErr)
 	}
-	if err := r.report(ctx, in, &plan); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if err := errors.Join(executeErr, client.IgnoreNotFound(r.report(ctx, in, &plan))); err != nil {
+		return ctrl.Result{}, err
 	}
 	if at := plan.verdict.RecheckAt; !at.IsZero() {
 		return ctrl.Result{RequeueAfter: max(at.Sub(in.now), time.Second)}, nil
@@ -135,6 +141,7 @@ func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedNam
 	if err := reader.Get(ctx, key, in.pool); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
+	in.sweptAt = r.LastTrustedSweep(types.NamespacedName{Namespace: key.Namespace, Name: in.pool.Spec.AccountRef.Name})
 	var account warmpool.VastAccount
 	err := reader.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: in.pool.Spec.AccountRef.Name}, &account)
 	switch {
@@ -189,7 +196,11 @@ func (r *WarmPoolReconciler) releasePool(ctx context.Context, in *poolInput) err
 // its finalizer before the first spend.
 func (r *WarmPoolReconciler) execute(ctx context.Context, in *poolInput, plan *poolPlan) error {
 	logger := log.FromContext(ctx)
-	for _, victim := range plan.size.Delete {
+	for k := range plan.size.Delete {
+		victim := &plan.size.Delete[k]
+		if err := r.recordDearer(ctx, in, victim); err != nil {
+			return err
+		}
 		logger.Info("Deleting instance", "instance", victim.Name, "reason", victim.Reason, "message", victim.Message)
 		doomed := &warmpool.WarmInstance{ObjectMeta: metav1.ObjectMeta{Namespace: in.pool.Namespace, Name: victim.Name}}
 		uid := types.UID(victim.UID)
@@ -198,7 +209,7 @@ func (r *WarmPoolReconciler) execute(ctx context.Context, in *poolInput, plan *p
 		}
 		r.Events.Eventf(in.pool, nil, corev1.EventTypeNormal, victim.Reason, "Delete", "Deleting instance %s: %s.", victim.Name, victim.Message)
 	}
-	if in.account == nil {
+	if !mayPay(in.account) {
 		return nil
 	}
 	for range plan.size.Create {
@@ -209,6 +220,11 @@ func (r *WarmPoolReconciler) execute(ctx context.Context, in *poolInput, plan *p
 		logger.Info("Created instance", "instance", instance.Name, "reason", plan.size.CreateReason, "message", plan.size.CreateMessage)
 	}
 	return nil
+}
+
+// mayPay is true when the account exists and stays until its last instance is gone.
+func mayPay(account *warmpool.VastAccount) bool {
+	return account != nil && account.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount)
 }
 
 // resourceVersion is the version of the instance that the plan was made from:
@@ -232,7 +248,7 @@ func newInstance(pool *warmpool.WarmPool) *warmpool.WarmInstance {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pool.Namespace, GenerateName: pool.Name + "-", Labels: labels, Annotations: template.Metadata.Annotations,
 			Finalizers:      []string{warmpool.FinalizerTerminate},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(pool, warmpool.GroupVersion.WithKind("WarmPool"))},
+			OwnerReferences: ownedBy(pool, "WarmPool"),
 		},
 		Spec: warmpool.WarmInstanceSpec{
 			PoolRef: warmpool.LocalReference{Name: pool.Name}, AccountRef: pool.Spec.AccountRef, Template: *template,

@@ -58,6 +58,16 @@ func planPool(in *poolInput) poolPlan {
 	return plan
 }
 
+// sayWhyNot puts an error of the cluster where people look: the pool cannot
+// make or delete its instances.
+func (p *poolPlan) sayWhyNot(err error) {
+	for k := range p.verdict.Conditions {
+		if answer := &p.verdict.Conditions[k]; answer.Type == warmpool.ConditionFullyProvisioned && answer.Status != "True" {
+			answer.Reason, answer.Message = reasonClusterRefuses, "The cluster refuses to make or delete an instance of the pool; it is tried again. "+err.Error()
+		}
+	}
+}
+
 func sizePool(in *poolInput) planner.SizePool {
 	spec := &in.pool.Spec
 	return planner.SizePool{
@@ -120,10 +130,11 @@ func verdictAccount(in *poolInput) planner.VerdictAccount {
 
 // accountTrusted is true after a trusted sweep that is not too old (I5).
 func accountTrusted(in *poolInput) bool {
-	if in.account == nil || in.account.Status.LastSweep == nil || !in.account.Status.LastSweep.Trusted {
+	if in.account == nil || in.account.Status.LastSweep == nil || !in.account.Status.LastSweep.Trusted || in.sweptAt.IsZero() {
+		// What an earlier process saw is not enough: it may have been long ago by now.
 		return false
 	}
-	age := in.now.Sub(in.account.Status.LastSweep.Time.Time)
+	age := in.now.Sub(in.sweptAt)
 	const slack = time.Minute
 	return age >= -time.Second && age <= 2*pollPeriod(in.account)+slack
 }

@@ -160,6 +160,7 @@ type SecretKeyReference struct {
 }
 
 // TemplatePort is one container port to publish over TCP.
+// +kubebuilder:validation:XValidation:rule="self.name != 'comfyui' && self.name != 'portal'",message="the names comfyui and portal are taken by the ports that every instance has",fieldPath=".name"
 type TemplatePort struct {
 	// name of the port, shown with its address in status.endpoints of the WarmInstance.
 	// +kubebuilder:validation:Pattern=`^[a-z]([a-z0-9-]*[a-z0-9])?$`

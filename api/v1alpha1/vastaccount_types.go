@@ -240,6 +240,7 @@ type VastAccountStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a VastAccount has at most 63 characters: it is a label on its instances"
 type VastAccount struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -353,6 +353,7 @@ type PoolFailure struct {
 // +kubebuilder:printcolumn:name="Unknown",type=integer,JSONPath=`.status.unknownReplicas`,priority=1
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:printcolumn:name="Account",type=string,JSONPath=`.spec.accountRef.name`,priority=1
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",message="the name of a WarmPool has at most 52 characters: the names of its instances and the label on them begin with it"
 type WarmPool struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -151,15 +152,19 @@ func (c *cluster) pool(ctx context.Context, name string) (*warmpool.WarmPool, er
 	return &pool, err
 }
 
-// scale sets replicas through the scale subresource, as "kubectl scale" does.
+// scale sets replicas through the scale subresource, again when the operator
+// changed the pool meanwhile, as "kubectl scale" does.
 func (c *cluster) scale(ctx context.Context, name string, replicas int32) error {
 	pool := &warmpool.WarmPool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	scale := &autoscalingv1.Scale{}
-	if err := c.SubResource("scale").Get(ctx, pool, scale); err != nil {
-		return fmt.Errorf("reading the scale of %s: %w", name, err)
-	}
-	scale.Spec.Replicas = replicas
-	if err := c.SubResource("scale").Update(ctx, pool, client.WithSubResourceBody(scale)); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		scale := &autoscalingv1.Scale{}
+		if err := c.SubResource("scale").Get(ctx, pool, scale); err != nil {
+			return err
+		}
+		scale.Spec.Replicas = replicas
+		return c.SubResource("scale").Update(ctx, pool, client.WithSubResourceBody(scale))
+	})
+	if err != nil {
 		return fmt.Errorf("scaling %s to %d: %w", name, replicas, err)
 	}
 	return nil

@@ -58,16 +58,16 @@ func (s *screen) put(r rune) {
 
 func (s *screen) control(sequence string) {
 	var up int
-	switch {
-	case sequence == "K":
+	switch sequence {
+	case "K":
 		if s.row < len(s.lines) {
 			s.lines[s.row] = string([]rune(s.lines[s.row])[:min(s.column, len([]rune(s.lines[s.row])))])
 		}
-	case sequence == "J":
+	case "J":
 		s.lines = s.lines[:min(s.row, len(s.lines))]
-	case sequence == "?25l", sequence == "?25h":
+	case "?25l", "?25h":
 		s.hidden = sequence == "?25l"
-	case sequence == "?2026h", sequence == "?2026l":
+	case "?2026h", "?2026l":
 		s.updating = sequence == "?2026h"
 	default:
 		if _, err := fmt.Sscanf(sequence, "%dA", &up); err != nil || up == 0 || up > s.row {

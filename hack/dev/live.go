@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -106,7 +107,9 @@ func (s *stack) display(last, shown *snapshot) {
 func (s *stack) welcome() {
 	paint := s.out.paint
 	say := func(command, meaning string) {
-		s.out.say("  %s  %s", paint.apply(fmt.Sprintf("%-60s", command), heading), paint.apply(meaning, faint))
+		const column = 60
+		padding := strings.Repeat(" ", max(0, column-len(command)))
+		s.out.say("%s", strings.TrimRight("  "+paint.apply(command, heading)+padding+"  "+paint.apply(meaning, faint), " "))
 	}
 	s.out.say("\nUp after %s. Ctrl-C ends everything. In another shell:\n", seconds(time.Since(s.started)))
 	say("export KUBECONFIG="+s.place.kubeconfig(), "")

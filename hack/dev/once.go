@@ -64,12 +64,10 @@ func runOnce(stop *stopper, s *stack) error {
 		{"checked", deciding, p.checksMeter},
 	})
 	if err != nil && stop.asked().Err() == nil {
+		s.out.say("FAILED: %v", err)
 		s.diagnose(stop.asked())
 	}
 	if s.options.keep && s.operator != nil && stop.asked().Err() == nil {
-		if err != nil {
-			s.out.say("FAILED: %v", err)
-		}
 		s.welcome()
 		err = errors.Join(err, s.show(stop.asked(), nil))
 	}

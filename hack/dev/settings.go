@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,7 +52,7 @@ func flagsOf(s *settings) *flag.FlagSet {
 	flags.Float64Var(&s.speed, "speed", defaultSpeed, "simulated seconds per second; at 1 an instance takes 3 to 9 minutes, as it does on Vast.ai")
 	flags.IntVar(&s.replicas, "replicas", 2, "ready instances that the pool sdxl shall have")
 	flags.StringVar(&s.ceiling, "ceiling", "", "dollars per hour that the pool may cost; by default what config/samples/warmpool.yaml says")
-	flags.Func("fault", "fault of the simulator from the start, name=key=value,key=value; may be repeated. GET /faults of the admin API lists the names. "+
+	flags.Func("fault", "fault of the simulator from the start, name=key=value,key=value; may be repeated. A wrong name lists all. "+
 		"Beside a fault's own parameters: count, duration (simulated seconds), endpoint, method, rental, label, machine, offer", func(text string) error {
 		for word := range strings.FieldsSeq(text) {
 			fault, err := parseFault(word)
@@ -126,6 +127,13 @@ func parseFault(text string) (simulator.FaultSpec, error) {
 	fault := simulator.FaultSpec{Name: name, Params: map[string]string{}}
 	if name == "" {
 		return fault, fmt.Errorf("%q has no name: write name=key=value,key=value", text)
+	}
+	var known []string
+	for _, kind := range simulator.FaultKinds() {
+		known = append(known, kind.Name)
+	}
+	if !slices.Contains(known, name) {
+		return fault, fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(known, ", "))
 	}
 	if rest == "" {
 		return fault, nil

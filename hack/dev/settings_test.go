@@ -94,6 +94,7 @@ func TestParseSettingsRefuses(t *testing.T) {
 		"unknown flag":           {[]string{"--turbo"}, nil, "turbo"},
 		"bad variable":           {nil, map[string]string{"WARMPOOL_RUN_SEED": "x"}, "WARMPOOL_RUN_SEED"},
 		"fault without a name":   {[]string{"--fault==1"}, nil, "no name"},
+		"fault that is none":     {[]string{"--fault=nonsense"}, nil, "there are http-error, html"},
 		"fault without a value":  {[]string{"--fault=slow=delay"}, nil, "key=value"},
 		"fault counted in words": {[]string{"--fault=slow=count=many"}, nil, "count=many"},
 	} {

@@ -94,7 +94,7 @@ func (p *program) write(ctx context.Context) error {
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err = group.Wait(); err != nil {
 		return err
 	}
 	page := pageOf(chosen, shown)

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -109,6 +110,7 @@ func (s *stage) startOperator(ctx context.Context, verbose bool) (stop func()) {
 	if verbose {
 		logger = funcr.New(func(prefix, text string) { fmt.Fprintln(os.Stderr, prefix, text) }, funcr.Options{Verbosity: 1})
 	}
+	ctrl.SetLogger(logger)
 	settings, err := options.ParseManager([]string{
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--installation-id=pages",
 	}, func(string) (string, bool) { return "", false })

@@ -134,6 +134,9 @@ type RentRequest struct {
 	OnStart string
 	// LaunchMode is "ssh", "jupyter" or "args".
 	LaunchMode string
+	// BeforeSend is called when the call's turn at the rate limit has come,
+	// immediately before it is sent; an error means that it is not. Nil asks nobody.
+	BeforeSend func() error
 }
 
 // User is the account a key belongs to.

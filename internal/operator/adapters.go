@@ -35,6 +35,9 @@ const writeTimeout = time.Minute
 // write once the lease may have been lost.
 func connector(settings *options.Manager, env *Environment, shared wiring) controllers.Connect {
 	return func(apiKey, baseURL string) (controllers.Provider, error) {
+		if err := options.CheckVastURL(cmp.Or(baseURL, settings.VastBaseURL)); err != nil {
+			return nil, err
+		}
 		return vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
 			Transport: vastTransport(),

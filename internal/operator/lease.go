@@ -44,8 +44,11 @@ func (g *leaseGuard) IsFresh() bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	age := g.clock.Now().Sub(g.renewedAt)
-	return !g.renewedAt.IsZero() && age >= 0 && age < g.validFor
+	now := g.clock.Now()
+	age, wallAge := now.Sub(g.renewedAt), now.Round(0).Sub(g.renewedAt.Round(0))
+	// The monotonic clock stands still while a machine is suspended, the wall
+	// clock may be set: the lease is fresh only when both say so.
+	return !g.renewedAt.IsZero() && age >= 0 && wallAge >= 0 && max(age, wallAge) < g.validFor
 }
 
 // renewed notes a renewal that was asked for at the given time: counted from

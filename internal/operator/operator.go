@@ -34,7 +34,7 @@ type Environment struct {
 	RESTConfig *rest.Config
 	// Logger is the root of all loggers.
 	Logger logr.Logger
-	// Clock is the only clock. Its timers also drive the queues.
+	// Clock is the only clock but for leader election. Its timers also drive the queues.
 	Clock clock.WithTicker
 	// Registry gets the metrics; nil is controller-runtime's own.
 	Registry prometheus.Registerer
@@ -59,7 +59,9 @@ func Scheme() (*runtime.Scheme, error) {
 // Run runs the operator until ctx ends. It returns an error when it cannot
 // start, and when it loses its leadership.
 func Run(ctx context.Context, settings options.Manager, env Environment) error { //nolint:gocritic // settings are read once
-	lease := newLeaseGuard(env.Clock, settings.LeaderElect, settings.RenewDeadline)
+	// Leader election runs on the wall clock whatever env.Clock shows, so its
+	// renewals have to be measured there too.
+	lease := newLeaseGuard(clock.RealClock{}, settings.LeaderElect, settings.RenewDeadline)
 	mgr, err := newManager(&settings, &env, lease)
 	if err != nil {
 		return err
@@ -165,7 +167,8 @@ func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environmen
 		Clock: env.Clock, InstallationID: shared.installation, Concurrency: settings.AccountConcurrency,
 	}
 	pool := &controllers.WarmPoolReconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-pool"), Clock: env.Clock,
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-pool"),
+		LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock,
 	}
 	instance := &controllers.WarmInstanceReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),

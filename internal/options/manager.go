@@ -102,13 +102,28 @@ func (m *Manager) validate() error {
 	return errors.Join(m.validateVast(), m.validateNumbers(), m.validateLease())
 }
 
-func (m *Manager) validateVast() error {
-	base, err := url.Parse(m.VastBaseURL)
+// Faults of an address of the Vast.ai API.
+var (
+	errNoAddress = errors.New("give an address such as " + DefaultVastBaseURL)
+	errPlainHTTP = errors.New("use https: the API key would cross the network in clear")
+)
+
+// CheckVastURL says what is wrong with an address of the Vast.ai API; plain
+// HTTP is for this machine only.
+func CheckVastURL(address string) error {
+	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return fault("vast-base-url", m.VastBaseURL, "give an address such as "+DefaultVastBaseURL)
+		return errNoAddress
 	}
 	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
-		return fault("vast-base-url", m.VastBaseURL, "use https: the API key would cross the network in clear")
+		return errPlainHTTP
+	}
+	return nil
+}
+
+func (m *Manager) validateVast() error {
+	if err := CheckVastURL(m.VastBaseURL); err != nil {
+		return fault("vast-base-url", m.VastBaseURL, err.Error())
 	}
 	if m.InstallationID != "" && !installationPattern.MatchString(m.InstallationID) {
 		return fault("installation-id", m.InstallationID, "use 1 to 8 lower-case letters or digits")

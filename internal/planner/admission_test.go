@@ -175,19 +175,19 @@ func TestAdmitMessages(t *testing.T) {
 	}{
 		"pool ceiling": {
 			func(_ *Candidate, s *AdmissionState) { s.Instances[0].Rental.ObservedUSDPerHour = usd(132) },
-			"needs $0.41/h, headroom $0.18/h of the ceiling $1.50/h; the cheapest matching offer costs $0.41/h (offer 812, RTX 4090). Raise spec.cost.ceilingUSDPerHour or lower spec.replicas.",
+			"This instance needs $0.41/h, the price of the cheapest offer that matches (offer 812, RTX 4090), and $0.18/h is left under the pool's ceiling of $1.50/h. Raise spec.cost.ceilingUSDPerHour of the WarmPool, lower its spec.replicas, or widen its spec.offers.",
 		},
 		"no match": {
 			func(c *Candidate, _ *AdmissionState) { c.Pool.Query.MinGPUMemoryMB = 48_000 },
-			"No offer matches. Widen the offers, or wait for the market. 3 offers seen: 3 too little GPU memory.",
+			"No offer matches. Widen the filter in spec.offers that turns most of them away, or wait for the market. Of 3 offers, by the first filter that each fails: 3 with too little GPU memory (minGPUMemoryMB).",
 		},
 		"above the cap": {
 			func(c *Candidate, _ *AdmissionState) { c.Pool.MaxInstanceUSDPerHour = usd(30) },
-			"The cheapest offer that matches otherwise costs $0.41/h (offer 812), one instance may cost $0.30/h. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market. 3 offers seen: 3 above the price cap of one instance.",
+			"The cheapest offer that matches otherwise costs $0.41/h (offer 812), and one instance may cost $0.30/h. Raise spec.cost.maxInstanceUSDPerHour, or wait for the market. Of 3 offers, by the first filter that each fails: 3 too dear for one instance (spec.cost.maxInstanceUSDPerHour).",
 		},
 		"balance": {
 			func(_ *Candidate, s *AdmissionState) { s.Account.BalanceUSD = usd(700) },
-			"The balance of $7.00 would not last: $1.32/h costs $2.64 in 2h0m0s, and $5.00 must remain. Add credit, or lower spec.runwaySeconds.",
+			"The credit of $7.00 would not last: with this instance $1.32/h is committed, which costs $2.64 in 2h (spec.runwaySeconds), and $5.00 must remain (spec.minBalanceUSD). Add credit at Vast.ai, or change these fields of the VastAccount.",
 		},
 	}
 	for name, tc := range tests {

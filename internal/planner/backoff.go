@@ -153,7 +153,7 @@ func templateFault(failures []PoolFailure, templateWorks bool) *PoolFailure {
 	const machinesForTemplateFault = 2
 	for k := range failures {
 		failure := &failures[k]
-		if failure.HostFault && templateWorks {
+		if endedWithoutUs(failure.Reason) || (failure.HostFault && templateWorks) {
 			continue
 		}
 		if len(machinesWith(failures, failure.Reason)) >= machinesForTemplateFault {
@@ -161,6 +161,17 @@ func templateFault(failures []PoolFailure, templateWorks bool) *PoolFailure {
 		}
 	}
 	return nil
+}
+
+// endedWithoutUs is true for what hosts, credit or people did to instances: no
+// template does that.
+func endedWithoutUs(reason string) bool {
+	switch reason {
+	case ReasonInstanceLost, HealthInstanceStopped, HealthHostOffline:
+		return true
+	default:
+		return false
+	}
 }
 
 // machinesWith lists the machines on which a reason struck, ascending.
@@ -203,7 +214,7 @@ func backoffMessage(state *BackoffState, culprit *PoolFailure) string {
 			plural(state.Consecutive, "instance failed", "instances failed"), state.LastReason, sentencePart(state.LastMessage), next)
 	}
 	return fmt.Sprintf("%s on machines %s: %s. The same fault on several machines is a fault of the template, so buying more would not help. "+
-		"Read the logs of the instances in status.failures.recent (kubectl get wp -o yaml) and mend spec.template; failures of the old template then no longer count. %s.",
+		"Read status.failures.recent[].logTail (kubectl get wp -o yaml) and mend spec.template; failures of the old template then no longer count. %s.",
 		culprit.Reason, joinIDs(state.Machines), sentencePart(culprit.Message), next)
 }
 

@@ -57,8 +57,8 @@ func ComputeHealthBudget(instances []BudgetInstance, maxUnhealthyPercent int) Bu
 	if !verdict.Suspended {
 		verdict.Message = "No instance has been ready yet, so none of them can have failed."
 		if verdict.Counted > 0 {
-			verdict.Message = fmt.Sprintf("Of %s that became ready, %d fails now; up to %d may be replaced at once (spec.remediation.maxUnhealthy).",
-				plural(verdict.Counted, "instance", "instances"), verdict.Failing, allowed)
+			verdict.Message = fmt.Sprintf("Failing now: %d of %s that became ready; up to %d may be replaced at once (spec.remediation.maxUnhealthy).",
+				verdict.Failing, plural(verdict.Counted, "instance", "instances"), allowed)
 		}
 		return verdict
 	}

@@ -127,7 +127,7 @@ func verifyRemedy(fault fleet.VerifyFault) string {
 	case fleet.FaultNodeMissing:
 		return "Then mend spec.template, or take them out of spec.template.comfy.requiredNodes."
 	case fleet.FaultModelMissing, fleet.FaultModelTruncated:
-		return "Mend the script or its tokens, or take it out of spec.template.comfy.requiredModels."
+		return "Mend what downloads them, or take them out of spec.template.comfy.requiredModels."
 	case fleet.FaultOutOfMemory:
 		return "The GPU is too small: raise spec.offers.minGPUMemoryMB."
 	case fleet.FaultWorkerDead:

@@ -99,7 +99,7 @@ func (h *health) deadlineFailure(d *HealthDecision) *fleet.Failure {
 		return nil
 	}
 	if !startup {
-		if !h.in.Rental.ReadAt.IsZero() && h.in.Rental.ReadAt.Before(deadline) {
+		if h.in.Rental.ReadAt.IsZero() || h.in.Rental.ReadAt.Before(deadline) {
 			return nil
 		}
 		return h.failed(HealthImagePullTimeout, messageWithStatus(fmt.Sprintf(

@@ -81,6 +81,9 @@ type LeakInput struct {
 	// Instances are all WarmInstances of the account, read after the sweep: an
 	// object that is created meanwhile must not look like a leak.
 	Instances []Instance
+	// Elsewhere holds the UIDs of WarmInstances of other accounts. Two account
+	// objects may share one user; what the other one records is no leak.
+	Elsewhere map[string]bool
 	// Installation is our installation id.
 	Installation string
 	// Sweep is the latest one.
@@ -152,7 +155,7 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	}
 	for _, row := range rentalsByID(&in.Sweep.Listing) {
 		label, ours := fleet.ParseLabel(row.Label)
-		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded {
+		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded || in.Elsewhere[label.InstanceUID] {
 			continue
 		}
 		owner := byUID[label.InstanceUID]

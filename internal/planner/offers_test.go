@@ -93,7 +93,7 @@ func TestFilterOffersCountsInOrder(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("FilterOffers (-want +got):\n%s", diff)
 	}
-	if got, want := inWords(got.RejectedBy), "2 too little GPU memory, 3 above the price cap of one instance"; got != want {
+	if got, want := inWords(got.RejectedBy), "3 too dear for one instance (spec.cost.maxInstanceUSDPerHour), 2 with too little GPU memory (minGPUMemoryMB)"; got != want {
 		t.Errorf("inWords = %q, want %q", got, want)
 	}
 }

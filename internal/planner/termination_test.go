@@ -326,3 +326,20 @@ func TestRecordDestroyLeavesItsArgumentAlone(t *testing.T) {
 		t.Errorf("a new request takes the evidence away (-want +got):\n%s", diff)
 	}
 }
+
+// TestAcceptedDestroysDoNotHoldUpOthers repeats the destroys of the two
+// costliest rentals, which the sweep still shows. The one that was
+// accepted waits behind a rental that was never asked for; the one that failed
+// keeps its turn.
+func TestAcceptedDestroysDoNotHoldUpOthers(t *testing.T) {
+	accepted, failed := deleting(rented("a", 1, usd(90)), 5), deleting(rented("b", 2, usd(80)), 5)
+	fresh := deleting(rented("c", 3, usd(10)), 5)
+	memory := RecordDestroy(RecordDestroy(nil, 1, moment(6)), 2, moment(9))
+	plan := terminate(RecordAccepted(memory, 1), sweepAt(30, row(1, "", usd(90)), row(2, "", usd(80)), row(3, "", usd(10))), nil, accepted, failed, fresh)
+	if diff := cmp.Diff([]int64{2, 3, 1}, destroyed(&plan)); diff != "" {
+		t.Errorf("destroys (-want +got):\n%s", diff)
+	}
+	if memory[1].Accepted {
+		t.Error("RecordAccepted changed its argument")
+	}
+}

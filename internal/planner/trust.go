@@ -158,7 +158,7 @@ func refusal(err error) *SweepVerdict {
 	case fleet.KindUnavailable, fleet.KindNotSent:
 		return &SweepVerdict{Reason: ReasonProviderUnreachable, Message: "Vast.ai did not answer. The list is read again later; nothing is rented meanwhile, and what runs goes on."}
 	default:
-		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The answer of Vast.ai cannot be read as a list of instances. It is read again; nothing is rented or ended meanwhile."}
+		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The answer of Vast.ai cannot be read as a list of instances. It is read again; nothing is rented meanwhile."}
 	}
 }
 

@@ -273,7 +273,7 @@ func TestComputePoolVerdictMessages(t *testing.T) {
 	t.Parallel()
 	in := judged(priced(sized("a", StateReady, 0), usd(66)), priced(sized("b", StateReady, 0), usd(66)))
 	in.Instances = append(in.Instances, ask("w", ReasonCostCeilingReached, 41))
-	const want = "2 of 3 ready, 1 waiting; the next instance needs $0.41/h, headroom is $0.18/h of the ceiling $1.50/h. " +
+	const want = "2 of 3 ready, 1 waiting; the next instance needs $0.41/h, the price of the cheapest offer that matches, and $0.18/h is left under the pool's ceiling of $1.50/h. " +
 		"Raise spec.cost.ceilingUSDPerHour, lower spec.replicas, or widen spec.offers."
 	got := ComputePoolVerdict(&in)
 	if got.Conditions[1].Message != want {

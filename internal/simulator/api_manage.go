@@ -222,10 +222,11 @@ func handlePriceIncreases(w *world, c *call) answer {
 // row is a proposal as it goes on the wire, with rates per second.
 func (p priceIncrease) row() object {
 	const secondsPerHour = 3600
+	storage := number(p.rental.row["storage_cost"]) / (hoursPerMonth * secondsPerHour) // of one GB
 	return object{
 		"pending_price_increase_id": p.id, "contract_id": p.rental.id, "host_id": p.rental.machine.hostID,
 		"new_gpu_costpersec": p.dphBase / secondsPerHour, "old_gpu_costpersec": p.rental.dphBase / secondsPerHour,
-		"new_disk_ram_costpersec": p.rental.dphDisk / secondsPerHour, "old_disk_ram_costpersec": p.rental.dphDisk / secondsPerHour,
+		"new_disk_ram_costpersec": storage, "old_disk_ram_costpersec": storage,
 		"new_bwu_cost": p.rental.row["inet_up_cost"], "old_bwu_cost": p.rental.row["inet_up_cost"],
 		"new_bwd_cost": p.rental.row["inet_down_cost"], "old_bwd_cost": p.rental.row["inet_down_cost"],
 		"new_platform_fee": nil, "old_platform_fee": nil,

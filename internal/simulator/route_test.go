@@ -155,16 +155,10 @@ func TestInstanceKey(t *testing.T) {
 		t.Fatalf("no key in %s", r.body)
 	}
 	id, other := integer(r.json["new_contract"]), s.rent(2, "b")
-	for name, tc := range map[string]struct {
-		method, path string
-		status       int
-	}{
-		"list": {"GET", "/api/v1/instances/", 401}, "other": {"DELETE", path(other), 401}, "own": {"DELETE", path(id), 200},
-	} {
-		if got := s.raw(tc.method, s.URL()+tc.path, "{}", own); got.status != tc.status {
-			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, tc.status)
-		}
-	}
+	want(t, "list", s.raw("GET", s.URL()+"/api/v1/instances/", "", own).status, 401)
+	want(t, "another rental", s.raw("DELETE", s.URL()+path(other), "{}", own).status, 401)
+	want(t, "its own", s.raw("DELETE", s.URL()+path(id), "{}", own).status, 200)
+	want(t, "after the end of its rental", s.raw("GET", s.URL()+path(id), "", own).status, 404)
 }
 
 // TestRowsForTheCommandLine proves what the real command line cannot do without.

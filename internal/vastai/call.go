@@ -32,8 +32,14 @@ type call struct {
 	// timeout bounds one exchange, without the time spent waiting for a slot.
 	timeout time.Duration
 
-	// beforeSend is called when the request is about to leave.
-	beforeSend func()
+	// beforeSend has the last word of the caller on a write.
+	beforeSend func() error
+	// detached lets the exchange outlive the caller's context.
+	detached bool
+
+	// onSent is called when the request is on the wire, or when the exchange
+	// has ended before that; only the first call counts.
+	onSent func()
 	// throttled is the time the last attempt waited for a slot.
 	throttled time.Duration
 	// exchanged is the time the last attempt spent on the wire.

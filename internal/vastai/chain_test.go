@@ -201,6 +201,31 @@ func TestTheTimeoutCountsFromTheSending(t *testing.T) {
 	})
 }
 
+// TestIntervalCountsFromTheWire has a first call that connects slowly and a
+// second one that connects at once: the server must see them an interval apart.
+func TestIntervalCountsFromTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport := &wire{
+			connect: func(n int) {
+				if n == 1 {
+					time.Sleep(2 * time.Second)
+				}
+			},
+			answer: func(int, *http.Request) (*http.Response, error) { return respond(200, `{"success":true}`), nil },
+		}
+		client := newTestClient(t, transport)
+		for id := range int64(2) {
+			if err := client.DestroyRental(t.Context(), id+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		calls := transport.calls()
+		if apart := calls[1].At.Sub(calls[0].At); apart != 3*time.Second {
+			t.Errorf("the calls arrived %s apart, want the documented 3 s", apart)
+		}
+	})
+}
+
 func TestObserverSeesEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := &recorder{}

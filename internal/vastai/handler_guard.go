@@ -12,10 +12,23 @@ type guardHandler struct {
 
 // do sends reads at once, and writes when the guard has no objection.
 func (h *guardHandler) do(ctx context.Context, c *call) (*reply, error) {
-	if c.write && h.guard != nil {
+	if !c.write {
+		return h.next.do(ctx, c)
+	}
+	if c.beforeSend != nil {
+		if err := c.beforeSend(); err != nil {
+			return nil, c.notSent(h.redactor.wrap(err, c.secrets))
+		}
+	}
+	if h.guard != nil {
 		if err := h.guard(ctx); err != nil {
 			return nil, c.notSent(h.redactor.wrap(err, c.secrets))
 		}
+	}
+	if c.detached {
+		// Once a rent has left, an answer that nobody hears is a rental that has
+		// to be found again: only the timeout ends the wait for it.
+		ctx = context.WithoutCancel(ctx)
 	}
 	return h.next.do(ctx, c)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -92,11 +93,9 @@ func (h *httpHandler) do(ctx context.Context, c *call) (*reply, error) {
 	if err != nil {
 		return nil, c.notSent(h.redactor.wrap(err, c.secrets))
 	}
-	if c.beforeSend != nil {
-		c.beforeSend()
-	}
 	started := h.clock.Now()
-	answer, err := h.exchange(request, c.timeout, maxBody)
+	answer, err := h.exchange(c.countFromSending(request), c.timeout, maxBody)
+	c.markSent()
 	c.exchanged = h.clock.Since(started)
 	if answer != nil {
 		c.status = answer.status
@@ -109,6 +108,24 @@ func (h *httpHandler) do(ctx context.Context, c *call) (*reply, error) {
 		return answer, c.failure(kind, "", h.redactor.wrap(err, c.secrets))
 	}
 	return answer, nil
+}
+
+// countFromSending starts the interval of the rate limiter when the request is
+// on the wire. Vast.ai counts from the arrival: were the time for connecting
+// and the handshake inside the interval, a call that connects faster than the
+// one before it would come too early.
+func (c *call) countFromSending(request *http.Request) *http.Request {
+	return request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { c.markSent() },
+	}))
+}
+
+// markSent tells the limiter that the call has used its slot. Only the first
+// time counts.
+func (c *call) markSent() {
+	if c.onSent != nil {
+		c.onSent()
+	}
 }
 
 // build encodes the request.

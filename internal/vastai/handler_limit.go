@@ -27,7 +27,7 @@ func (h *limitHandler) do(ctx context.Context, c *call) (*reply, error) {
 		return nil, c.notSent(err)
 	}
 	defer slot.release()
-	c.beforeSend = slot.sent
+	c.onSent = slot.sent
 	answer, err := h.next.do(ctx, c)
 	if err != nil {
 		return answer, err

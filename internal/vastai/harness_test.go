@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -32,12 +33,17 @@ type sentCall struct {
 
 // wire is a RoundTripper that records requests and answers with a function.
 type wire struct {
-	mu     sync.Mutex
-	sent   []sentCall
-	answer func(n int, request *http.Request) (*http.Response, error)
+	// connect takes as long as making a connection does; nil takes no time.
+	connect func(n int)
+	mu      sync.Mutex
+	sent    []sentCall
+	answer  func(n int, request *http.Request) (*http.Response, error)
 }
 
 func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
+	if w.connect != nil {
+		w.connect(len(w.calls()) + 1)
+	}
 	body := ""
 	if request.Body != nil {
 		data, err := io.ReadAll(request.Body)
@@ -53,6 +59,10 @@ func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	})
 	n := len(w.sent)
 	w.mu.Unlock()
+	// As net/http does when the request is on the wire.
+	if trace := httptrace.ContextClientTrace(request.Context()); trace != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
 	return w.answer(n, request)
 }
 

@@ -20,10 +20,14 @@ const (
 // Rent rents an offer on demand and returns the id of the rental. It is sent
 // once and never again by any layer (I2). The error is a *fleet.ProviderError:
 // with Definite nothing was rented; with a RentalID that rental exists and
-// must be ended; with neither the outcome is unknown.
+// must be ended; with neither the outcome is unknown. The end of ctx ends the
+// wait for a turn, not an exchange that has begun.
 // Source: PUT /api/v0/asks/{id}/.
 func (c *Client) Rent(ctx context.Context, rent fleet.RentRequest) (int64, error) {
-	request := &call{endpoint: EndpointRent, operation: "rent", method: http.MethodPut}
+	request := &call{
+		endpoint: EndpointRent, operation: "rent", method: http.MethodPut,
+		beforeSend: rent.BeforeSend, detached: true,
+	}
 	body, err := newRentBody(&rent)
 	if err != nil {
 		return 0, request.notSent(err)

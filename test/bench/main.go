@@ -42,7 +42,7 @@ func run(arguments []string) int {
 
 // settings is what the flags say.
 type settings struct {
-	// only limits the run to the benchmarks whose name starts with one of these.
+	// only limits the run to these benchmarks, or to groups by their first word.
 	only []string
 	// factor is how much faster than the wall simulated time runs.
 	factor int64
@@ -55,16 +55,16 @@ type settings struct {
 func parseSettings(arguments []string) (settings, error) {
 	chosen := settings{}
 	flags := flag.NewFlagSet("make bench", flag.ContinueOnError)
-	flags.Func("only", "comma-separated beginnings of names: "+strings.Join(benchmarkNames(), ", "), func(text string) error {
+	flags.Func("only", "comma-separated names, or first words of names: "+strings.Join(benchmarkNames(), ", "), func(text string) error {
 		for name := range strings.SplitSeq(text, ",") {
-			if !slices.ContainsFunc(benchmarkNames(), func(known string) bool { return strings.HasPrefix(known, name) }) {
+			if !slices.ContainsFunc(benchmarkNames(), func(known string) bool { return isMeant(name, known) }) {
 				return fmt.Errorf("there is no benchmark %q", name)
 			}
 			chosen.only = append(chosen.only, name)
 		}
 		return nil
 	})
-	flags.Int64Var(&chosen.factor, "factor", 10, "simulated seconds per second, 1 to 50; the higher, the more of the machine's own time is in the figures")
+	flags.Int64Var(&chosen.factor, "factor", 5, "simulated seconds per second, 1 to 50; the higher, the more of the machine's own time is in the figures")
 	flags.DurationVar(&chosen.watch, "watch", 2*time.Minute, "how long the manager's CPU is watched, at least 1m")
 	flags.BoolVar(&chosen.keep, "keep", false, "keep logs and profiles, and say where")
 	if err := flags.Parse(arguments); err != nil {
@@ -84,8 +84,11 @@ func parseSettings(arguments []string) (settings, error) {
 }
 
 func (s *settings) wants(name string) bool {
-	return len(s.only) == 0 || slices.ContainsFunc(s.only, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	return len(s.only) == 0 || slices.ContainsFunc(s.only, func(wanted string) bool { return isMeant(wanted, name) })
 }
+
+// isMeant is true for a name, and for the first words of one: fill, but not fill-1 for fill-100.
+func isMeant(wanted, name string) bool { return strings.HasPrefix(name+"-", wanted+"-") }
 
 // benchmark measures one or more figures.
 type benchmark struct {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
 	"github.com/warmpool-dev/warmpool/internal/simulator/comfysim"
 )
@@ -17,6 +18,9 @@ import (
 // leastBackoff is the least pause after a failure that a pool can ask for. The
 // default of 30 s is there on purpose, and would hide what is measured.
 const leastBackoff = 1
+
+// replacedPool is the pool whose instances are broken.
+const replacedPool = "replaced"
 
 // measureReplacement breaks instances of a pool one after the other and
 // measures from the moment that the operator gives one up to the rent of the
@@ -36,7 +40,7 @@ func measureReplacement(ctx context.Context, b *bench) (err error) {
 	if err = w.waitReadyAccount(ctx); err != nil {
 		return err
 	}
-	_, err = b.plane.createPool(ctx, client.ObjectKey{Namespace: w.namespace, Name: "replace"}, count, func(pool *warmpool.WarmPool) {
+	_, err = b.plane.createPool(ctx, client.ObjectKey{Namespace: w.namespace, Name: replacedPool}, count, func(pool *warmpool.WarmPool) {
 		pool.Spec.Remediation.Backoff.InitialSeconds = leastBackoff
 		pool.Spec.Probes.PeriodSeconds = 5
 	})
@@ -82,20 +86,20 @@ func (b *bench) replaceOne(ctx context.Context, w *world, hurt func(rental int64
 	if len(live) == 0 {
 		return 0, errors.New("there is nothing to break")
 	}
-	victim := live[0].ID
-	if err := hurt(victim); err != nil {
-		return 0, fmt.Errorf("breaking rental %d: %w", victim, err)
+	victim := live[0]
+	label, ours := fleet.ParseLabel(victim.Label)
+	if !ours {
+		return 0, fmt.Errorf("rental %d has the label %q, which is not ours", victim.ID, victim.Label)
+	}
+	if err := hurt(victim.ID); err != nil {
+		return 0, fmt.Errorf("breaking rental %d: %w", victim.ID, err)
 	}
 	var failedAt time.Time
-	err := await(ctx, patience, "the failure and the next rent", func(ctx context.Context) (bool, error) {
+	err := await(ctx, patience, "the failure and the next rent", func(ctx context.Context) (done bool, err error) {
 		if failedAt.IsZero() {
-			at, err := b.failureOf(ctx, w, victim)
-			if err != nil {
-				return false, err
-			}
-			failedAt = at
+			failedAt, err = b.failureOf(ctx, w, label.InstanceUID)
 		}
-		return !failedAt.IsZero() && len(w.vast.Meter().Records) > len(before.Records), nil
+		return !failedAt.IsZero() && len(w.vast.Meter().Records) > len(before.Records), err
 	})
 	if err != nil {
 		return 0, err
@@ -103,14 +107,17 @@ func (b *bench) replaceOne(ctx context.Context, w *world, hurt func(rental int64
 	return w.vast.Meter().Records[len(before.Records)].Start.Sub(failedAt), nil
 }
 
-// failureOf is when the instance of a rental was given up; zero before.
-func (b *bench) failureOf(ctx context.Context, w *world, rental int64) (time.Time, error) {
-	instances, err := b.plane.instances(ctx, w.namespace)
-	for k := range instances {
-		status := &instances[k].Status
-		if status.Rental != nil && status.Rental.ID == rental && status.Failure != nil {
-			return status.Failure.Time.Time, nil
+// failureOf is status.failure.time of an instance, which the pool remembers
+// when the instance is gone; zero before.
+func (b *bench) failureOf(ctx context.Context, w *world, uid string) (time.Time, error) {
+	var pool warmpool.WarmPool
+	if err := b.plane.client.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: replacedPool}, &pool); err != nil {
+		return time.Time{}, fmt.Errorf("reading the pool: %w", err)
+	}
+	for _, failure := range pool.Status.Failures.Recent {
+		if failure.InstanceUID == uid {
+			return failure.Time.Time, nil
 		}
 	}
-	return time.Time{}, err
+	return time.Time{}, nil
 }

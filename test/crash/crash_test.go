@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega"
+
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
 )
@@ -119,6 +121,9 @@ func TestEveryLifeGetsOneWriteFurther(t *testing.T) {
 					break
 				}
 			}
+			if w.manager.isGone() {
+				w.startLife()
+			}
 			w.finish()
 		})
 	}
@@ -180,3 +185,18 @@ func TestPoolDeletedWhileNoOperatorRuns(t *testing.T) {
 	}
 }
 
+func TestPoolDeletedWhileAPasswordIsMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held, goOn := make(chan struct{}), make(chan struct{})
+	armed := w.gate.set(&trap{matches: at(pointCreateSecret), answer: true, act: func() { close(held); <-goOn }})
+	w.startLife()
+	w.create()
+	<-held
+	w.remove(&warmpool.WarmPool{}, "sdxl")
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.instances()).To(gomega.BeEmpty()) })
+	close(goOn)
+	w.wait(armed)
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.passwords()).To(gomega.BeEmpty()) })
+	w.finish()
+}

@@ -37,9 +37,9 @@ func newDoors(through *gate, cluster *rest.Config, vastURL string) (*doors, erro
 		return nil, err
 	}
 	d := &doors{toVast: &http.Transport{}}
-	d.cluster = httptest.NewServer(&door{gate: through, recognise: clusterStep, forward: proxyTo(toCluster, transport)})
+	d.cluster = httptest.NewServer(&door{doors: d, gate: through, recognise: clusterStep, forward: proxyTo(toCluster, transport)})
 	d.vast = httptest.NewServer(&door{
-		gate: through, forward: proxyTo(toVast, d.toVast),
+		doors: d, gate: through, forward: proxyTo(toVast, d.toVast),
 		recognise: func(request *http.Request, _ []byte) step { return vastStep(request) },
 	})
 	return d, nil
@@ -66,6 +66,7 @@ func proxyTo(target *url.URL, transport http.RoundTripper) http.Handler {
 
 // door is one of the proxies.
 type door struct {
+	doors     *doors
 	gate      *gate
 	recognise func(*http.Request, []byte) step
 	forward   http.Handler
@@ -79,6 +80,7 @@ func (d *door) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	}
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	s := d.recognise(request, body)
+	s.from = d.doors
 	sprung := d.gate.arrive(&s)
 	if sprung == nil {
 		d.forward.ServeHTTP(&statusNoted{ResponseWriter: out, note: func(status int) { d.note(&s, status) }}, request)

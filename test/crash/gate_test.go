@@ -12,6 +12,8 @@ import (
 type step struct {
 	// point is the await point; empty for what is no part of the protocols.
 	point string
+	// from are the doors that it came through.
+	from *doors
 	// write is true when the request changes something.
 	write bool
 	// strange is true for a request that should be an await point and is none.

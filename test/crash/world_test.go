@@ -39,21 +39,17 @@ const (
 	poll     = 100 * time.Millisecond
 )
 
-// managerConfig connects as the manager's user. The role is written once: tests
-// that run at the same time would get into each other's way.
-var managerConfig struct {
-	sync.Mutex
-	made *rest.Config
-}
+// roles lets one test at a time write the manager's roles: at the same time
+// they would get into each other's way.
+var roles sync.Mutex
 
-func asManager(t *testing.T) *rest.Config {
+// asManager connects as the manager's user, who may hold leases in the given
+// namespaces.
+func asManager(t *testing.T, leaseNamespaces ...string) *rest.Config {
 	t.Helper()
-	managerConfig.Lock()
-	defer managerConfig.Unlock()
-	if managerConfig.made == nil {
-		managerConfig.made = shared.ManagerRESTConfig(t)
-	}
-	return managerConfig.made
+	roles.Lock()
+	defer roles.Unlock()
+	return shared.ManagerRESTConfig(t, leaseNamespaces...)
 }
 
 // world is one namespace, the Vast.ai that it rents from, and the operator's lives.

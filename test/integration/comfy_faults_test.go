@@ -34,6 +34,8 @@ type comfyCase struct {
 	// gives is the reason of the failure, says a part of its message; empty when
 	// the instance is kept.
 	gives, says string
+	// logs is a part of the log that is kept with the failure.
+	logs string
 	// host: the machine is to blame and is avoided.
 	host bool
 }
@@ -102,13 +104,22 @@ func TestComfyNetworkFaultsWhileServing(t *testing.T) { comfyRun(t, comfyServing
 // TestComfyFaultsOfASlowBoot need a ComfyUI that takes long to start, so that
 // the portal can be seen.
 func TestComfyFaultsOfASlowBoot(t *testing.T) {
-	comfyRun(t, comfySlowBootFaults(), func(backend *simulator.ComfyBackend) { backend.Timings.ComfyStart = 25 * time.Second })
+	comfyRun(t, comfySlowBootFaults(), func(backend *simulator.ComfyBackend) { backend.Timings.ComfyStart = 70 * time.Second })
 }
 
 // comfyRun runs all cases of a table side by side, each in a pool of its own.
 func comfyRun(t *testing.T, cases map[string]comfyCase, change func(*simulator.ComfyBackend)) {
 	t.Helper()
 	w := newComfyWorld(t, slices.Collect(maps.Keys(cases)), change)
+	w.comfyCases(cases)
+	if !t.Failed() {
+		w.finish()
+	}
+}
+
+// comfyCases makes the pools, sets the faults and checks every case.
+func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
+	w.Helper()
 	for _, name := range w.order {
 		test := cases[name]
 		for n := range 2 {
@@ -119,15 +130,20 @@ func comfyRun(t *testing.T, cases map[string]comfyCase, change func(*simulator.C
 		w.newPool(name, test.edit)
 	}
 	for _, name := range w.order {
-		if test := cases[name]; test.serving {
-			w.setFault(w.ready(name, 1)[0].Status.Rental.ID, test.fault, test.params)
+		switch test := cases[name]; {
+		case test.serving:
+			rental := w.ready(name, 1)[0].Status.Rental.ID
+			w.setFault(rental, test.fault, test.params)
+			if test.passes {
+				w.saw(name, test.sees...)
+				w.clearFault(rental, test.fault)
+			}
+		case test.twin:
+			w.takeAway(name)
 		}
 	}
 	for _, name := range w.order {
 		w.step(name, func(w *comfyWorld) { w.expect(name, cases[name]) })
-	}
-	if !t.Failed() {
-		w.finish()
 	}
 }
 
@@ -152,7 +168,7 @@ func (w *comfyWorld) expect(name string, test comfyCase) {
 	w.saw(name, test.sees...)
 	switch {
 	case test.gives == "":
-		w.expectKept(name, test)
+		w.expectKept(name)
 	case test.twin:
 		w.expectTemplateFailing(name, test)
 	default:
@@ -174,11 +190,8 @@ func (w *comfyWorld) saw(pool string, sights ...comfySight) {
 
 // expectKept: the rental that was made first becomes Ready, and it proves again
 // that it renders after the fault.
-func (w *comfyWorld) expectKept(name string, test comfyCase) {
+func (w *comfyWorld) expectKept(name string) {
 	w.Helper()
-	if test.passes {
-		w.clearFault(w.rentals(name)[0].ID, test.fault)
-	}
 	proof := w.clock.Now().Add(30 * time.Second)
 	w.eventually(func(g gomega.Gomega) {
 		live := w.instancesOf(name)
@@ -208,11 +221,12 @@ func (w *comfyWorld) expectReplaced(name string, test comfyCase) {
 	})
 	w.saw(name,
 		readySays("False/"+test.gives, ""),
-		poolSays(warmpool.ConditionFullyProvisioned, "False/BackingOff", "1 instance failed in a row, the last with "+test.gives),
+		poolSays(warmpool.ConditionFullyProvisioned, "False/BackingOff", test.gives),
 	)
 	w.event(name, "WarmInstance/"+test.gives, fmt.Sprintf("on machine %d: ", bad))
 	w.event(name, "WarmPool/BackingOff", test.gives)
 	w.expectBlocked(bad, test)
+	w.expectLog(name, test)
 	records := w.rentals(name)
 	w.Expect(records).To(gomega.HaveLen(2))
 	w.Expect(records[0].MachineID).To(gomega.Equal(bad))
@@ -239,6 +253,16 @@ func (w *comfyWorld) expectBlocked(machine int64, test comfyCase) {
 	})
 }
 
+// expectLog: the end of the instance's log is kept, in the instance while it
+// lasts and in the pool.
+func (w *comfyWorld) expectLog(name string, test comfyCase) {
+	w.Helper()
+	w.Expect(w.diary.logTail(name)).To(gomega.ContainSubstring(test.logs), "status.failure.logTail of the instance")
+	for _, failure := range w.pool(name).Status.Failures.Recent {
+		w.Expect(failure.LogTail).To(gomega.ContainSubstring(test.logs), "status.failures.recent[].logTail of the pool")
+	}
+}
+
 // expectTemplateFailing: after the same fault on two machines nothing more is
 // bought, and a person is told why and what to do.
 func (w *comfyWorld) expectTemplateFailing(name string, test comfyCase) {
@@ -261,5 +285,6 @@ func (w *comfyWorld) expectTemplateFailing(name string, test comfyCase) {
 		g.Expect(answer).To(gomega.Equal("False/TemplateFailing"))
 	})
 	w.expectBlocked(w.machine(name, 0), test)
+	w.expectLog(name, test)
 	w.Expect(w.rentals(name)).To(gomega.HaveLen(2))
 }

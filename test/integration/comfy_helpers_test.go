@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +24,8 @@ import (
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/operator"
+	"github.com/warmpool-dev/warmpool/internal/options"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
 	"github.com/warmpool-dev/warmpool/internal/simulator/comfysim"
 )
@@ -69,10 +74,43 @@ func newComfyWorld(t *testing.T, names []string, change func(*simulator.ComfyBac
 		config.Backend = backend
 	})
 	diary := newComfyDiary(w)
+	started := &comfyWorld{world: w, diary: diary, order: names}
+	started.comfyOperator("1", w.logger())
 	w.create(account(func(va *warmpool.VastAccount) {
 		va.Spec.CeilingUSDPerHour, va.Spec.PollPeriodSeconds = "100", 5
 	})...)
-	return &comfyWorld{world: w, diary: diary, order: names}
+	return started
+}
+
+// comfyWallFloor is the least wall time before an instance counts as silent:
+// seconds of the fast clock are milliseconds of a machine that may be busy.
+const comfyWallFloor = time.Second
+
+// comfyOperator replaces the operator by one that does not take a busy test
+// machine for a silent instance, and that logs elsewhere.
+func (w *comfyWorld) comfyOperator(logLevel string, logger logr.Logger) {
+	w.Helper()
+	w.stop()
+	settings, err := options.ParseManager([]string{
+		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
+		"--namespaces=" + w.namespace, "--installation-id=inttest", "--vast-base-url=" + w.vast.URL(), "--log-level=" + logLevel,
+	}, func(string) (string, bool) { return "", false })
+	if err != nil {
+		w.Fatal(err)
+	}
+	config := managerConfig(w.T)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := operator.Run(ctx, settings, operator.Environment{
+			RESTConfig: config, Logger: logger, Clock: w.clock, WallFloor: comfyWallFloor,
+			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
+		}); err != nil {
+			w.Errorf("the operator ended with %v", err)
+		}
+	})
+	w.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	w.Cleanup(func() { w.stop() })
 }
 
 // comfyBackend boots within seconds, has a model and nodes that take their time.
@@ -105,8 +143,8 @@ func (w *comfyWorld) newPool(name string, edit func(*warmpool.WarmPoolSpec)) {
 	wp := pool(1, "1.00")
 	wp.Name = name
 	wp.Spec.Probes = warmpool.Probes{PeriodSeconds: 5, FailureThreshold: 2, BusySilenceSeconds: 30, MaxPromptSeconds: 60, ReproveSeconds: 60}
-	wp.Spec.Lifecycle = warmpool.Lifecycle{ProvisioningDeadlineSeconds: 300, StartupDeadlineSeconds: 150}
-	wp.Spec.Remediation.Backoff = warmpool.Backoff{InitialSeconds: 15, MaxSeconds: 7200, ResetAfterSeconds: 7200}
+	wp.Spec.Lifecycle = warmpool.Lifecycle{ProvisioningDeadlineSeconds: 300, StartupDeadlineSeconds: 240}
+	wp.Spec.Remediation.Backoff = warmpool.Backoff{InitialSeconds: 120, MaxSeconds: 7200, ResetAfterSeconds: 7200}
 	wp.Spec.Offers.Extra = []warmpool.OfferFilter{{Key: "machine_id", Operator: warmpool.OperatorIn, Values: []string{
 		strconv.FormatInt(w.machine(name, 0), 10), strconv.FormatInt(w.machine(name, 1), 10),
 	}}}
@@ -162,6 +200,16 @@ func (w *comfyWorld) comfyAccount() *warmpool.VastAccount {
 		w.Logf("reading the account: %v", err)
 	}
 	return &va
+}
+
+// takeAway takes a machine from the market as soon as it is rented, so that the
+// next rent is on another one whoever is cheaper.
+func (w *comfyWorld) takeAway(pool string) {
+	w.Helper()
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.rentals(pool)).NotTo(gomega.BeEmpty()) })
+	if err := w.vast.ChangeMachine(simulator.MachineChange{ID: w.machine(pool, 0), Absent: new(true)}); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // setFault breaks the ComfyUI of a rental that runs.
@@ -235,7 +283,9 @@ func (w *comfyWorld) dump(pool string) {
 func (w *comfyWorld) finish() {
 	w.Helper()
 	for _, name := range w.order {
-		if err := w.client.Delete(w.Context(), w.pool(name)); err != nil {
+		if wp := w.pool(name); wp.Name == "" {
+			continue // its machines were lent to another pool
+		} else if err := w.client.Delete(w.Context(), wp); err != nil {
 			w.Errorf("deleting pool %s: %v", name, err)
 		}
 	}
@@ -371,6 +421,21 @@ func (d *comfyDiary) note(sight comfySight) {
 		d.known[sight] = true
 		d.seen = append(d.seen, sight)
 	}
+}
+
+// forget drops what was seen until now.
+func (d *comfyDiary) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = nil
+	clear(d.known)
+}
+
+// secrets are the passwords of all instances.
+func (d *comfyDiary) secrets() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.passwords))
 }
 
 // saw is true when a condition had this answer at any time, with a message that

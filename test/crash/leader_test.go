@@ -1,0 +1,109 @@
+package crash
+
+import (
+	"testing"
+
+	"github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/simulator"
+)
+
+// frozenPoints are where the leader is stopped, and on which side. Where the
+// request was on its way already, it arrives only when the next leader is done.
+func frozenPoints() map[string]bool {
+	return map[string]bool{
+		pointJournal: false, pointRecheckInstances: true, pointRecheckPool: true,
+		pointRent: true, pointSucceeded: false, pointDestroy: true,
+	}
+}
+
+// TestLeaderFrozenLongerThanItsLease stops the leader in the middle of a rent.
+// Another operator takes over and finishes; then the first one wakes up in the
+// middle of its step, certain that it leads.
+func TestLeaderFrozenLongerThanItsLease(t *testing.T) {
+	for point, after := range frozenPoints() {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			election := asManager(t, w.namespace)
+			first := w.startCandidate(w.doors)
+			w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.BeEmpty()) })
+			leader := w.leader()
+			second := w.startCandidate(w.open(election))
+			w.manager = second
+
+			frozen, goOn := make(chan struct{}), make(chan struct{})
+			armed := w.gate.set(&trap{
+				matches: func(s *step) bool { return s.point == point && s.from == w.doors },
+				after:   after, answer: true,
+				act: func() { first.freeze(); close(frozen); <-goOn },
+			})
+			w.create()
+			if point == pointDestroy {
+				w.converge()
+				w.remove(&warmpool.WarmPool{}, "sdxl")
+			}
+			<-frozen
+			w.reserveJournaledMachines(true)
+			w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.Equal(leader)) })
+			if point == pointDestroy {
+				w.eventually(func(g gomega.Gomega) { g.Expect(w.instances()).To(gomega.BeEmpty()) })
+			} else {
+				w.converge()
+			}
+			w.reserveJournaledMachines(false)
+
+			first.ordered.Store(true)
+			close(goOn)
+			first.thaw()
+			w.wait(armed)
+			<-first.exited // it finds out that it does not lead
+			w.finish()
+		})
+	}
+}
+
+// startCandidate starts an operator that works only while it leads.
+func (w *world) startCandidate(through *doors) *manager {
+	w.Helper()
+	life, err := startManager(through, w.clock, w.output, "--namespaces="+w.namespace,
+		"--leader-elect=true", "--leader-election-namespace="+w.namespace, "--leader-election-lease-duration=6s",
+		"--leader-election-renew-deadline=4s", "--leader-election-retry-period=500ms", "--shutdown-timeout=5s")
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(life.kill)
+	w.lives++
+	return life
+}
+
+// leader is who holds the lease; empty for nobody.
+func (w *world) leader() string {
+	var leases coordinationv1.LeaseList
+	w.list(&leases)
+	for k := range leases.Items {
+		if holder := leases.Items[k].Spec.HolderIdentity; holder != nil {
+			return *holder
+		}
+	}
+	return ""
+}
+
+// reserveJournaledMachines takes the machines of attempts that may be unsent
+// off the market, so that the next leader rents others, and puts them back: a
+// call that the first leader sends in spite of all would then find its offer.
+func (w *world) reserveJournaledMachines(taken bool) {
+	w.Helper()
+	for _, instance := range w.instances() {
+		for _, attempt := range instance.Status.Attempts {
+			if attempt.Outcome == warmpool.AttemptSucceeded || attempt.Outcome == warmpool.AttemptRejected {
+				continue
+			}
+			if err := w.vast.ChangeMachine(simulator.MachineChange{ID: attempt.MachineID, Taken: &taken}); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+}
