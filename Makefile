@@ -56,11 +56,21 @@ build: go ## Build the commands into bin/.
 ##@ Prove
 
 .PHONY: test
-test: verify lint unit e2e ## Everything that has to pass: verify, lint, all tests with -race, a whole run.
+test: verify lint unit integration e2e ## Everything that has to pass: verify, lint, all tests, a whole run.
+
+# The packages under test/ start API servers and whole operators on a clock that
+# runs faster than the wall; the race detector would slow them below it. One life
+# of a pool runs with it, the packages that it runs through all do.
+TESTED_WITH_RACE = $$(go list ./... | grep -v /test/)
 
 .PHONY: unit
-unit: go cc k8s ## Unit, property, conformance and API server tests with the race detector.
-	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+unit: go cc k8s ## Unit, property and conformance tests with the race detector.
+	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
+
+.PHONY: integration
+integration: go cc k8s ## The operator against a real API server: faults, bad input, kill -9 at every step.
+	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
+	go test -p 1 -timeout 20m $(TESTFLAGS) ./test/...
 
 .PHONY: e2e
 e2e: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.

@@ -191,9 +191,9 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 	request, err := r.prepareRent(ctx, instance, admission)
 	if err != nil {
 		// It is this instance's own trouble, and must not stop the others.
-		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, err.Error()
+		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The rent cannot be prepared, and it is tried again: "+err.Error()
 		if errors.Is(err, errCannotPrepare) {
-			admission.Reason = reasonEnvSecretMissing
+			admission.Reason, admission.Message = reasonEnvSecretMissing, err.Error()
 		}
 		return false, nil
 	}
@@ -206,7 +206,7 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 		return true, r.dropOrphanPassword(ctx, instance)
 	}
 	if err != nil {
-		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The rent cannot be journaled, so it is not made: "+err.Error()
+		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The attempt cannot be written into the status, so nothing is rented; it is tried again: "+err.Error()
 		return false, nil
 	}
 	outcome := r.executeRent(ctx, in, instance, &attempt, &request)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -54,9 +55,14 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 	if after.Status.ReadyTime == nil && isConditionTrue(after.Status.Conditions, warmpool.ConditionReady) {
 		after.Status.ReadyTime = &now
 	}
-	givenUp, err := r.giveUp(ctx, in, after, decision.Failure)
+	givenUp, kept, err := r.giveUp(ctx, in, after, decision.Failure)
 	if err != nil {
 		return err
+	}
+	if kept != "" {
+		ready := shownReady(decision)
+		conditionsAt(&after.Status.Conditions, now).set(
+			warmpool.ConditionReady, metav1.ConditionStatus(ready.Status), ready.Reason, strings.TrimSuffix(ready.Message, replacedSuffix)+" "+kept)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, after.Status) {
 		if err := r.Client.Status().Update(ctx, after); err != nil {

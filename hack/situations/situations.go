@@ -103,7 +103,7 @@ func failingTemplate() situation {
 	return situation{
 		name: "failing-template", title: "The template fails",
 		introduction: "The template asks for a node that its image does not have. Two machines failed the same way, so machines are not the fault, and Warmpool has stopped buying.\n" +
-			"Mend `spec.template`; that starts afresh at once, and the last lines of the log are in `status.failures.recent` of the pool.",
+			"Read the last lines of the log in `status.failures.recent` of the pool and mend `spec.template`; failures of the old template then no longer count.",
 		vast: offersAt(6), key: goodKey,
 		manifest: manifestOf(2, "1.50", `
   template:

@@ -113,11 +113,13 @@ func (r *fleetRun) start(ctx context.Context, count int) (err error) {
 
 // startSimulator starts vastsim at the wall's speed.
 func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
-	const spare, copies, patience = 50, 40, time.Minute
+	// The recorded market has about a hundred machines that can be rented.
+	const machines, patience = 50, time.Minute
+	copies := 1 + count/machines
 	line := &bytes.Buffer{}
 	reader, writer := io.Pipe()
 	r.sim, err = startProcess(r.directory, filepath.Join(r.directory, "vastsim"), writer,
-		"--json", "--key="+apiKey, "--frozen-market", "--replicas="+strconv.Itoa(copies), "--offers-limit="+strconv.Itoa(count+spare), "--credit=100000000")
+		"--json", "--key="+apiKey, "--frozen-market", "--replicas="+strconv.Itoa(copies), "--credit=100000000")
 	if err != nil {
 		return err
 	}

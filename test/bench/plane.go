@@ -22,7 +22,7 @@ import (
 type controlPlane struct {
 	environment *envtest.Environment
 	config      *rest.Config
-	client      client.Client
+	client      client.WithWatch
 	root        string
 	// kubeconfig is a file of an administrator, for the manager.
 	kubeconfig string
@@ -59,7 +59,7 @@ func (p *controlPlane) connect() error {
 	if err != nil {
 		return err
 	}
-	if p.client, err = client.New(p.config, client.Options{Scheme: scheme}); err != nil {
+	if p.client, err = client.NewWithWatch(p.config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
 	user, err := p.environment.AddUser(envtest.User{Name: "bench", Groups: []string{"system:masters"}}, nil)

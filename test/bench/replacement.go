@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,16 +20,13 @@ import (
 // default of 30 s is there on purpose, and would hide what is measured.
 const leastBackoff = 1
 
-// replacedPool is the pool whose instances are broken.
-const replacedPool = "replaced"
-
 // measureReplacement breaks instances of a pool one after the other and
 // measures from the moment that the operator gives one up to the rent of the
 // next, at the simulator. The bound is the pause and one slot each of the
 // search and the create: what the limits can make it wait for at most. The
 // moment is kept in whole seconds, so the figure is up to 1 s too long.
 func measureReplacement(ctx context.Context, b *bench) (err error) {
-	const count, rounds, patience = 5, 5, 2 * time.Minute
+	const count, rounds, patience = 5, 3, 2 * time.Minute
 	w, err := b.newWorld(ctx, "replacement", 2*count+2*rounds, b.factor)
 	if err != nil {
 		return err
@@ -40,13 +38,18 @@ func measureReplacement(ctx context.Context, b *bench) (err error) {
 	if err = w.waitReadyAccount(ctx); err != nil {
 		return err
 	}
-	_, err = b.plane.createPool(ctx, client.ObjectKey{Namespace: w.namespace, Name: replacedPool}, count, func(pool *warmpool.WarmPool) {
+	_, err = b.plane.createPool(ctx, client.ObjectKey{Namespace: w.namespace, Name: "replaced"}, count, func(pool *warmpool.WarmPool) {
 		pool.Spec.Remediation.Backoff.InitialSeconds = leastBackoff
 		pool.Spec.Probes.PeriodSeconds = 5
 	})
 	if err != nil {
 		return err
 	}
+	seen, err := b.watchFailures(ctx, w.namespace)
+	if err != nil {
+		return err
+	}
+	defer seen.end()
 	var dead, lost []time.Duration
 	for range rounds {
 		for _, kind := range []struct {
@@ -64,7 +67,7 @@ func measureReplacement(ctx context.Context, b *bench) (err error) {
 			if err = w.waitReady(ctx, count, patience); err != nil {
 				return err
 			}
-			took, err := b.replaceOne(ctx, w, kind.hurt)
+			took, err := replaceOne(ctx, w, seen, kind.hurt)
 			if err != nil {
 				return err
 			}
@@ -79,7 +82,7 @@ func measureReplacement(ctx context.Context, b *bench) (err error) {
 }
 
 // replaceOne breaks the oldest instance and waits for the next rent.
-func (b *bench) replaceOne(ctx context.Context, w *world, hurt func(rental int64) error) (time.Duration, error) {
+func replaceOne(ctx context.Context, w *world, seen *failures, hurt func(rental int64) error) (time.Duration, error) {
 	const patience = 3 * time.Minute
 	before := w.vast.Meter()
 	live := before.Live("")
@@ -94,30 +97,46 @@ func (b *bench) replaceOne(ctx context.Context, w *world, hurt func(rental int64
 	if err := hurt(victim.ID); err != nil {
 		return 0, fmt.Errorf("breaking rental %d: %w", victim.ID, err)
 	}
-	var failedAt time.Time
-	err := await(ctx, patience, "the failure and the next rent", func(ctx context.Context) (done bool, err error) {
-		if failedAt.IsZero() {
-			failedAt, err = b.failureOf(ctx, w, label.InstanceUID)
-		}
-		return !failedAt.IsZero() && len(w.vast.Meter().Records) > len(before.Records), err
+	err := await(ctx, patience, "the failure and the next rent", func(context.Context) (bool, error) {
+		return !seen.of(label.InstanceUID).IsZero() && len(w.vast.Meter().Records) > len(before.Records), nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return w.vast.Meter().Records[len(before.Records)].Start.Sub(failedAt), nil
+	return w.vast.Meter().Records[len(before.Records)].Start.Sub(seen.of(label.InstanceUID)), nil
 }
 
-// failureOf is status.failure.time of an instance, which the pool remembers
-// when the instance is gone; zero before.
-func (b *bench) failureOf(ctx context.Context, w *world, uid string) (time.Time, error) {
-	var pool warmpool.WarmPool
-	if err := b.plane.client.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: replacedPool}, &pool); err != nil {
-		return time.Time{}, fmt.Errorf("reading the pool: %w", err)
+// failures remembers status.failure.time of every instance by UID. It watches,
+// because an instance that was lost is gone a moment after it was given up.
+type failures struct {
+	mu  sync.Mutex
+	at  map[string]time.Time
+	end func()
+}
+
+// watchFailures watches until end is called.
+func (b *bench) watchFailures(ctx context.Context, namespace string) (*failures, error) {
+	watched, err := b.plane.client.Watch(ctx, &warmpool.WarmInstanceList{}, client.InNamespace(namespace))
+	if err != nil {
+		return nil, fmt.Errorf("watching the instances: %w", err)
 	}
-	for _, failure := range pool.Status.Failures.Recent {
-		if failure.InstanceUID == uid {
-			return failure.Time.Time, nil
+	f := &failures{at: map[string]time.Time{}, end: watched.Stop}
+	go func() {
+		for event := range watched.ResultChan() {
+			instance, ok := event.Object.(*warmpool.WarmInstance)
+			if ok && instance.Status.Failure != nil {
+				f.mu.Lock()
+				f.at[string(instance.UID)] = instance.Status.Failure.Time.Time
+				f.mu.Unlock()
+			}
 		}
-	}
-	return time.Time{}, nil
+	}()
+	return f, nil
+}
+
+// of is when an instance was given up; zero before.
+func (f *failures) of(uid string) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at[uid]
 }

@@ -17,8 +17,12 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/vastai"
 )
 
-// poolSize is how many instances a pool of a large fleet has.
-const poolSize = 20
+const (
+	// poolSize is how many instances a pool of a large fleet has.
+	poolSize = 20
+	// diskGB is the default of a pool.
+	diskGB = 64
+)
 
 // seeder makes rentals together with the WarmInstances that record them, as
 // they would be after hours of renting one every 4.5 s. It rents over the same
@@ -119,7 +123,7 @@ func (s *seeder) seedOne(ctx context.Context, pool *warmpool.WarmPool, offer *of
 
 // rent sends what the operator sends for the preset.
 func (s *seeder) rent(ctx context.Context, offer *offerRow, label, password string) (int64, error) {
-	const comfy, portal, diskGB = 8188, 1111, 64
+	const comfy, portal = 8188, 1111
 	key := fmt.Sprintf("seed-%d", offer.ID)
 	if err := s.sim.addKey(ctx, key); err != nil {
 		return 0, err

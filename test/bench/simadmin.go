@@ -29,9 +29,12 @@ type offerRow struct {
 	MachineID int64  `json:"machine_id"`
 	GPUName   string `json:"gpu_name"`
 	GPUs      int32  `json:"num_gpus"`
+	// DiskGB is what the host has left.
+	DiskGB float64 `json:"disk_space"`
 }
 
-// offers lists what is for rent, one offer of each machine.
+// offers lists what can be rented, at most one offer of each machine, with one
+// GPU: the slices of a machine overlap.
 func (s *simAdmin) offers(ctx context.Context) ([]offerRow, error) {
 	var answer struct {
 		Offers []offerRow `json:"offers"`
@@ -41,7 +44,7 @@ func (s *simAdmin) offers(ctx context.Context) ([]offerRow, error) {
 	}
 	seen, kept := map[int64]bool{}, []offerRow{}
 	for _, offer := range answer.Offers {
-		if !seen[offer.MachineID] {
+		if !seen[offer.MachineID] && offer.GPUs == 1 && offer.DiskGB > diskGB {
 			seen[offer.MachineID] = true
 			kept = append(kept, offer)
 		}

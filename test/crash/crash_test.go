@@ -188,11 +188,11 @@ func TestPoolDeletedWhileNoOperatorRuns(t *testing.T) {
 func TestPoolDeletedWhileAPasswordIsMade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	held, goOn := make(chan struct{}), make(chan struct{})
-	armed := w.gate.set(&trap{matches: at(pointCreateSecret), answer: true, act: func() { close(held); <-goOn }})
+	goOn := make(chan struct{})
+	armed := w.gate.set(&trap{matches: at(pointCreateSecret), answer: true, held: make(chan struct{}), act: func() { <-goOn }})
 	w.startLife()
 	w.create()
-	<-held
+	<-armed.held
 	w.remove(&warmpool.WarmPool{}, "sdxl")
 	w.eventually(func(g gomega.Gomega) { g.Expect(w.instances()).To(gomega.BeEmpty()) })
 	close(goOn)

@@ -89,14 +89,14 @@ func (d *door) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	defer close(sprung.done)
 	if sprung.after {
 		kept := d.carryOut(&s, request)
-		sprung.act()
+		sprung.spring()
 		if sprung.answer {
 			copyAnswer(out, kept)
 			return
 		}
 		panic(http.ErrAbortHandler)
 	}
-	sprung.act()
+	sprung.spring()
 	if !sprung.answer {
 		panic(http.ErrAbortHandler)
 	}

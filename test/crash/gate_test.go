@@ -35,9 +35,9 @@ type trap struct {
 	// answer gives the process the answer in the end, or carries the request
 	// out in the end: it was frozen, not killed.
 	answer bool
-	// caught is the step that sprang the trap; read it after done.
-	caught step
-	done   chan struct{}
+	// held is closed when act begins; nil when nobody waits for that.
+	held chan struct{}
+	done chan struct{}
 }
 
 // gate is what all requests of one world pass, whichever process sends them.
@@ -96,7 +96,6 @@ func (g *gate) arrive(s *step) *trap {
 		return nil
 	}
 	sprung := g.traps[at]
-	sprung.caught = *s
 	g.traps = slices.Delete(g.traps, at, at+1)
 	return sprung
 }
@@ -128,6 +127,21 @@ func (g *gate) seen() (points map[string]int, strange []string) {
 		}
 	}
 	return points, strange
+}
+
+// passed returns the steps of one await point.
+func (g *gate) passed(point string) []step {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.steps), func(s step) bool { return s.point != point })
+}
+
+// spring lets the trap act.
+func (t *trap) spring() {
+	if t.held != nil {
+		close(t.held)
+	}
+	t.act()
 }
 
 // story returns the last steps for people.

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -27,42 +28,89 @@ func TestLeaderFrozenLongerThanItsLease(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			election := asManager(t, w.namespace)
-			first := w.startCandidate(w.doors)
-			w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.BeEmpty()) })
-			leader := w.leader()
-			second := w.startCandidate(w.open(election))
-			w.manager = second
-
-			frozen, goOn := make(chan struct{}), make(chan struct{})
-			armed := w.gate.set(&trap{
-				matches: func(s *step) bool { return s.point == point && s.from == w.doors },
-				after:   after, answer: true,
-				act: func() { first.freeze(); close(frozen); <-goOn },
-			})
+			first, armed, wake := w.freezeLeader(point, after)
 			w.create()
 			if point == pointDestroy {
 				w.converge()
 				w.remove(&warmpool.WarmPool{}, "sdxl")
 			}
-			<-frozen
+			w.awaitNextLeader(armed)
 			w.reserveJournaledMachines(true)
-			w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.Equal(leader)) })
 			if point == pointDestroy {
 				w.eventually(func(g gomega.Gomega) { g.Expect(w.instances()).To(gomega.BeEmpty()) })
 			} else {
 				w.converge()
 			}
 			w.reserveJournaledMachines(false)
-
-			first.ordered.Store(true)
-			close(goOn)
-			first.thaw()
-			w.wait(armed)
+			wake()
 			<-first.exited // it finds out that it does not lead
 			w.finish()
 		})
 	}
+}
+
+// TestLeaderThatWakesUpSpendsNothing wakes the frozen leader while its last
+// sweep is still fresh: only the age of its lease can tell it to hold still.
+func TestLeaderThatWakesUpSpendsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pollSeconds = 300
+	first, armed, wake := w.freezeLeader(pointRecheckPool, true)
+	w.create()
+	w.awaitNextLeader(armed)
+	wake()
+	<-first.exited
+	for _, s := range w.gate.passed(pointRent) {
+		if s.from == w.doors {
+			t.Errorf("the operator that had lost its lease sent %s", s.line)
+		}
+	}
+	w.sweepEvery(10)
+	w.finish()
+}
+
+// freezeLeader starts two operators and arms a trap in which the one that leads
+// is stopped. What it was doing goes on when wake is called.
+func (w *world) freezeLeader(point string, after bool) (leader *manager, armed *trap, wake func()) {
+	w.Helper()
+	election := asManager(w.T, w.namespace)
+	leader = w.startCandidate(w.doors)
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.BeEmpty()) })
+	w.firstLeader = w.leader()
+	w.manager = w.startCandidate(w.open(election))
+	goOn := make(chan struct{})
+	armed = w.gate.set(&trap{
+		matches: func(s *step) bool { return s.point == point && s.from == w.doors },
+		after:   after, answer: true, held: make(chan struct{}), act: func() { leader.freeze(); <-goOn },
+	})
+	return leader, armed, func() {
+		leader.ordered.Store(true)
+		close(goOn)
+		leader.thaw()
+		w.wait(armed)
+	}
+}
+
+// awaitNextLeader waits until the leader is frozen and another one leads.
+func (w *world) awaitNextLeader(armed *trap) {
+	w.Helper()
+	select {
+	case <-armed.held:
+	case <-time.After(patience):
+		w.Fatal("the leader never came to the await point")
+	}
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.leader()).NotTo(gomega.Equal(w.firstLeader)) })
+}
+
+// sweepEvery changes how often the account is read.
+func (w *world) sweepEvery(seconds int32) {
+	w.Helper()
+	var account warmpool.VastAccount
+	w.eventually(func(g gomega.Gomega) {
+		g.Expect(w.exists(&account, "default")).To(gomega.BeTrue())
+		account.Spec.PollPeriodSeconds = seconds
+		g.Expect(shared.Client.Update(w.Context(), &account)).To(gomega.Succeed())
+	})
 }
 
 // startCandidate starts an operator that works only while it leads.

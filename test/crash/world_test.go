@@ -66,6 +66,10 @@ type world struct {
 	mu      sync.Mutex
 	manager *manager
 	lives   int
+	// pollSeconds is the time between two sweeps.
+	pollSeconds int32
+	// firstLeader is the identity of the operator that led first.
+	firstLeader string
 }
 
 // newWorld starts a simulator and the proxies. No operator runs yet.
@@ -73,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		T: t, Gomega: gomega.NewWithT(t), namespace: shared.Namespace(t),
-		clock: testkit.NewScaledClock(factor), gate: newGate(), output: &transcript{},
+		clock: testkit.NewScaledClock(factor), gate: newGate(), output: &transcript{}, pollSeconds: 10,
 	}
 	vast, err := simulator.Start(context.WithoutCancel(t.Context()), simulator.Config{
 		Clock: w.clock, Keys: []string{apiKey}, Seed: 1, Market: market(), Provisioning: quickLife(), Backend: quickComfy(),
@@ -195,7 +199,7 @@ func (w *world) create() {
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: w.namespace, Name: name} }
 	for _, object := range []client.Object{
 		&corev1.Secret{ObjectMeta: meta("warmpool-credentials"), StringData: map[string]string{"VASTAI_API_KEY": apiKey}},
-		&warmpool.VastAccount{ObjectMeta: meta("default"), Spec: warmpool.VastAccountSpec{CeilingUSDPerHour: ceiling, PollPeriodSeconds: 10}},
+		&warmpool.VastAccount{ObjectMeta: meta("default"), Spec: warmpool.VastAccountSpec{CeilingUSDPerHour: ceiling, PollPeriodSeconds: w.pollSeconds}},
 		&warmpool.WarmPool{ObjectMeta: meta("sdxl"), Spec: warmpool.WarmPoolSpec{
 			Replicas: new(int32(replicas)), Cost: warmpool.PoolCost{CeilingUSDPerHour: ceiling},
 		}},

@@ -47,7 +47,14 @@ func comfyHostFaults() map[string]comfyCase {
 			fault: comfysim.FaultNoDevice, gives: "NoGpu", host: true, sees: []comfySight{startedSays("True/Started", ""), readySays("False/Verifying", "a test render are being checked")},
 			says: "ComfyUI lists no device at all.",
 		},
-		"wrong-gpu": {fault: comfysim.FaultWrongGPU, gives: "GpuMismatch", host: true, says: "A RTX 4090 was rented, but ComfyUI sees a NVIDIA GeForce GTX 1060 3GB."},
+		"wrong-gpu": {
+			fault: comfysim.FaultWrongGPU, gives: "GpuMismatch", host: true,
+			sees: []comfySight{
+				poolSays(warmpool.ConditionFullyProvisioned, "False/BackingOff", "GpuMismatch: A RTX 4090 was rented"),
+				poolSays(warmpool.ConditionReconciling, "True/BackingOff", ""),
+			},
+			says: "A RTX 4090 was rented, but ComfyUI sees a NVIDIA GeForce GTX 1060 3GB.",
+		},
 		"gpu-fault": {
 			fault: comfysim.FaultGPUFault, gives: "GpuFault", host: true, sees: []comfySight{readySays("False/GpuFault", "It is tried once more.")},
 			says: "The machine is at fault; it is avoided and another is tried.",
@@ -95,14 +102,14 @@ func comfyTemplateFaults() map[string]comfyCase {
 			fault: comfysim.FaultProcessFatal, gives: "ProcessExited", says: "ComfyUI has exited and is not started again.",
 		},
 		"scheme-mismatch": {
-			fault: comfysim.FaultSchemeMismatch, twin: true, gives: "SchemeMismatch", says: "Make spec.template's TLS mode agree with ENABLE_HTTPS.",
+			fault: comfysim.FaultSchemeMismatch, twin: true, gives: "SchemeMismatch", says: "Make spec.template.tls.mode agree with ENABLE_HTTPS",
 			sees: []comfySight{startedSays("False/SchemeMismatch", "")},
 		},
 		"scheme-mismatch-https": {
 			fault: comfysim.FaultSchemeMismatch, params: map[string]string{"serve": "https"}, twin: true, edit: comfyPlain, gives: "SchemeMismatch",
-			says: "Make spec.template's TLS mode agree with ENABLE_HTTPS.",
+			says: "Make spec.template.tls.mode agree with ENABLE_HTTPS",
 		},
-		"wrong-service":      {fault: comfysim.FaultWrongService, twin: true, gives: "UnexpectedService", says: "Check spec.template.image and the port of ComfyUI."},
+		"wrong-service":      {fault: comfysim.FaultWrongService, twin: true, gives: "UnexpectedService", says: "Check spec.template.image and spec.template.comfy.port."},
 		"wrong-service-html": {fault: comfysim.FaultWrongService, params: map[string]string{"how": "html"}, gives: "UnexpectedService", says: "Something else than ComfyUI answers on its port."},
 		"origin-rejected": {
 			fault: comfysim.FaultOriginRejected, twin: true, gives: "OriginRejected", says: "Check COMFYUI_ARGS in spec.template.env.",
@@ -110,7 +117,7 @@ func comfyTemplateFaults() map[string]comfyCase {
 		},
 		"token-rotated": {
 			fault: comfysim.FaultTokenRotated, twin: true, gives: "AuthRejected", says: "The front rejects the password.",
-			sees: []comfySight{readySays("False/AuthRejected", "delete the WarmInstance to get one with a fresh password")},
+			sees: []comfySight{readySays("False/AuthRejected", "The front rejects the password.")},
 		},
 	}
 }
@@ -119,11 +126,16 @@ func comfyTemplateFaults() map[string]comfyCase {
 func comfyHarmlessFaults() map[string]comfyCase {
 	return map[string]comfyCase{
 		"slow-start": {
-			fault: comfysim.FaultSlowStart, params: map[string]string{"factor": "40"}, edit: comfyPatient,
+			fault: comfysim.FaultSlowStart, params: map[string]string{"factor": "25"}, edit: comfyPatient,
 			sees: []comfySight{
-				startedSays("False/ProxyNotListening", ""), startedSays("False/Provisioning", "The image fetches its models and nodes."),
+				startedSays("False/Provisioning", "The image fetches its models and nodes."),
 				startedSays("False/Starting", "The front answers, ComfyUI does not yet."), readySays("True/Ready", "It rendered a test prompt and answers."),
 			},
+		},
+		// Through a tunnel the front's placeholder has status 200, and is not taken for ComfyUI.
+		"tunnel-placeholder": {
+			fault: comfysim.FaultTunnelPlaceholder, held: true, edit: comfyPatient,
+			sees: []comfySight{startedSays("False/Provisioning", "The image fetches its models and nodes.")},
 		},
 		"latency":           {fault: comfysim.FaultLatency, params: map[string]string{"by": "3s"}},
 		"slow-gpu":          {fault: comfysim.FaultSlowGPU},
@@ -163,17 +175,17 @@ func comfyServingFaults() map[string]comfyCase {
 func comfyServingNetworkFaults() map[string]comfyCase {
 	replaced := " It is replaced."
 	return map[string]comfyCase{
-		"refuse":         {fault: comfysim.FaultRefuse, params: map[string]string{"port": "comfyui"}, serving: true, gives: "Unresponsive", says: "nothing listens on the port yet." + replaced, sees: []comfySight{readySays("False/ProxyNotListening", "2 probes in a row failed.")}},
-		"refuse-portal":  {fault: comfysim.FaultRefuse, params: map[string]string{"port": "portal"}, serving: true},
-		"blackhole":      {fault: comfysim.FaultBlackhole, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer." + replaced},
-		"half-open":      {fault: comfysim.FaultHalfOpen, serving: true, gives: "Unresponsive", says: replaced, sees: []comfySight{readySays("False/Unresponsive", "")}},
+		"refuse":        {fault: comfysim.FaultRefuse, params: map[string]string{"port": "comfyui"}, serving: true, gives: "Unresponsive", says: "nothing listens on the port yet." + replaced, sees: []comfySight{readySays("False/ProxyNotListening", "2 probes in a row failed.")}},
+		"refuse-portal": {fault: comfysim.FaultRefuse, params: map[string]string{"port": "portal"}, serving: true},
+		"blackhole":     {fault: comfysim.FaultBlackhole, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer." + replaced},
+		"half-open":     {fault: comfysim.FaultHalfOpen, serving: true, gives: "Unresponsive", says: replaced, sees: []comfySight{readySays("False/Unresponsive", "")}},
 		"half-open-passes": {
 			fault: comfysim.FaultHalfOpen, serving: true, passes: true, edit: comfyPatient,
 			sees: []comfySight{readySays("False/Unresponsive", "4 probes in a row failed.")},
 		},
 		"token-rotated": {
 			fault: comfysim.FaultTokenRotated, serving: true, gives: "AuthRejected", says: "The front rejects the password.",
-			sees: []comfySight{readySays("False/AuthRejected", "Check that the Secret of the instance was not changed")},
+			sees: []comfySight{readySays("False/AuthRejected", "The front rejects the password.")},
 		},
 		"token-rotated-passes": {
 			fault: comfysim.FaultTokenRotated, serving: true, passes: true, edit: comfyPatient,
@@ -206,16 +218,11 @@ func comfySlowBootFaults() map[string]comfyCase {
 			sees: []comfySight{readySays("False/CrashLooping", "times before it ever answered.")},
 		},
 		"crash-loop-once":    {fault: comfysim.FaultCrashLoop, params: map[string]string{"after": "20s"}, gives: "CrashLooping", says: "a custom node or its requirements are the usual cause"},
-		"crash-loop-serving": {fault: comfysim.FaultCrashLoop, params: map[string]string{"after": "20s"}, serving: true, gives: "CrashLooping", says: "ComfyUI keeps crashing and restarting."},
+		"crash-loop-serving": {fault: comfysim.FaultCrashLoop, params: map[string]string{"after": "20s"}, serving: true, edit: comfyPatient, gives: "CrashLooping", says: "ComfyUI keeps crashing and restarting."},
 		"process-fatal": {
 			fault: comfysim.FaultProcessFatal, serving: true, gives: "ProcessExited", says: "Read the log tail for the cause.",
 			logs: "gave up: comfyui entered FATAL state",
 			sees: []comfySight{readySays("False/Starting", "2 probes in a row failed. The front answers, ComfyUI does not.")},
-		},
-		// Through a tunnel the front's placeholder has status 200, and is not taken for ComfyUI.
-		"tunnel-placeholder": {
-			fault: comfysim.FaultTunnelPlaceholder,
-			sees:  []comfySight{startedSays("False/Starting", "The front answers, ComfyUI does not yet.")},
 		},
 		// The process comes back with a cold GPU: it has to prove itself again.
 		"restart": {

@@ -27,6 +27,8 @@ type comfyCase struct {
 	twin bool
 	// passes: it ends as soon as everything in sees was seen.
 	passes bool
+	// held: provisioning is held up until everything in sees was seen, and for a while longer.
+	held bool
 	// edit changes the pool.
 	edit func(*warmpool.WarmPoolSpec)
 	// sees are answers of conditions that must show, in any order.
@@ -123,9 +125,12 @@ func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
 	for _, name := range w.order {
 		test := cases[name]
 		for n := range 2 {
-			if !test.serving && (n == 0 || test.twin) {
+			if !test.serving && !test.held && (n == 0 || test.twin) {
 				w.breakMachine(w.machine(name, n), test.fault, test.params)
 			}
+		}
+		if test.held {
+			w.breakMachine(w.machine(name, 0), comfysim.FaultProvisioningStall, nil)
 		}
 		w.newPool(name, test.edit)
 	}
@@ -138,6 +143,8 @@ func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
 				w.saw(name, test.sees...)
 				w.clearFault(rental, test.fault)
 			}
+		case test.held:
+			w.hold(name, test)
 		case test.twin:
 			w.takeAway(name)
 		}
@@ -145,6 +152,19 @@ func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
 	for _, name := range w.order {
 		w.step(name, func(w *comfyWorld) { w.expect(name, cases[name]) })
 	}
+}
+
+// hold sets a fault of the boot while the boot does not end, and then lets it end.
+func (w *comfyWorld) hold(name string, test comfyCase) {
+	w.Helper()
+	w.eventually(func(g gomega.Gomega) { g.Expect(w.rentals(name)).NotTo(gomega.BeEmpty()) })
+	rental := w.rentals(name)[0].ID
+	w.setFault(rental, test.fault, test.params)
+	w.saw(name, test.sees...)
+	w.comfyLasting(40*time.Second, func(g gomega.Gomega) {
+		g.Expect(w.diary.saw(comfySight{"WarmInstance", name, warmpool.ConditionReady, "False/UnexpectedService", ""})).To(gomega.BeFalse())
+	})
+	w.clearFault(rental, comfysim.FaultProvisioningStall)
 }
 
 // breakMachine gives the fault to the first ComfyUI that is rented on a machine.
@@ -210,7 +230,6 @@ func (w *comfyWorld) expectKept(name string) {
 func (w *comfyWorld) expectReplaced(name string, test comfyCase) {
 	w.Helper()
 	bad := w.machine(name, 0)
-	w.ready(name, 1)
 	w.eventually(func(g gomega.Gomega) {
 		recent := w.pool(name).Status.Failures.Recent
 		g.Expect(recent).To(gomega.HaveLen(1))
@@ -219,14 +238,11 @@ func (w *comfyWorld) expectReplaced(name string, test comfyCase) {
 		g.Expect(recent[0].MachineID).To(gomega.Equal(bad))
 		g.Expect(recent[0].HostFault).To(gomega.Equal(test.host), "hostFault")
 	})
-	w.saw(name,
-		readySays("False/"+test.gives, ""),
-		poolSays(warmpool.ConditionFullyProvisioned, "False/BackingOff", test.gives),
-	)
+	w.saw(name, readySays("False/"+test.gives, ""))
 	w.event(name, "WarmInstance/"+test.gives, fmt.Sprintf("on machine %d: ", bad))
-	w.event(name, "WarmPool/BackingOff", test.gives)
 	w.expectBlocked(bad, test)
 	w.expectLog(name, test)
+	w.ready(name, 1)
 	records := w.rentals(name)
 	w.Expect(records).To(gomega.HaveLen(2))
 	w.Expect(records[0].MachineID).To(gomega.Equal(bad))

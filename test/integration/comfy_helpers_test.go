@@ -189,7 +189,9 @@ func (w *comfyWorld) rentals(pool string) []simulator.RentalRecord {
 	records := slices.DeleteFunc(w.vast.Meter().Records, func(r simulator.RentalRecord) bool {
 		return r.MachineID != w.machine(pool, 0) && r.MachineID != w.machine(pool, 1)
 	})
-	slices.SortFunc(records, func(a, b simulator.RentalRecord) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(records, func(a, b simulator.RentalRecord) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.ID, b.ID))
+	})
 	return records
 }
 

@@ -59,8 +59,11 @@ func TestEndThatGoesWrongIsRepeated(t *testing.T) {
 			w.scale(0)
 			w.sees(anyInstance, warmpool.ConditionTerminated, "False/Destroying", "($0.40/h) is being destroyed", test.message)
 			w.sawEvent("WarmInstance/Destroying", test.message)
-			w.Expect(w.get().Status.TerminatingReplicas).To(gomega.BeEquivalentTo(1))
-			w.Expect(w.get().Status.Cost.CommittedUSDPerHour).To(gomega.Equal(warmpool.SignedUSD("0.40")), "what ends is still counted")
+			w.eventually(func(g gomega.Gomega) {
+				status := w.get().Status
+				g.Expect(status.TerminatingReplicas).To(gomega.BeEquivalentTo(1))
+				g.Expect(status.Cost.CommittedUSDPerHour).To(gomega.Equal(warmpool.SignedUSD("0.40")), "what ends is still counted")
+			})
 			if test.stays {
 				w.quiet(2 * time.Minute)
 				w.Expect(w.instances()).To(gomega.HaveLen(1), "it is not let go of")

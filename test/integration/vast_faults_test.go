@@ -46,7 +46,10 @@ func faultTests() map[string]func(*testing.T) {
 		tests[test.spec.Name] = TestLostAnswerOfARentIsFoundByItsLabel
 	}
 	for _, test := range lifeFaults() {
-		tests[test.spec.Name] = TestMishapsCostOneInstanceEach
+		tests[test.spec.Name] = TestMishapsOfNewRentals
+		if test.running {
+			tests[test.spec.Name] = TestMishapsOfReadyRentals
+		}
 	}
 	for _, test := range endFaults() {
 		tests[test.spec.Name] = TestEndThatGoesWrongIsRepeated

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func lifeFaults() map[string]lifeFault {
 			note: []string{"Vast.ai reports it stopped: somebody stopped it, the credit ran out or the contract ended. It is replaced"},
 		},
 		"the host stays offline": {
-			spec: simulator.FaultSpec{Name: simulator.FaultOffline}, running: true, reason: "HostOffline", ended: "destroyed",
-			note: []string{"The host has been offline for too long. It is replaced; its price stays reserved until the rental is confirmed gone."},
+			spec: simulator.FaultSpec{Name: simulator.FaultOffline}, running: true, reason: "Unresponsive", ended: "destroyed",
+			note: []string{"probes in a row failed over", "It is replaced."},
 		},
 		"the contract vanishes": {
 			spec: simulator.FaultSpec{Name: simulator.FaultVanished}, running: true, reason: "InstanceLost", ended: "vanished",
@@ -69,43 +70,67 @@ func lifeFaults() map[string]lifeFault {
 	}
 }
 
-// TestMishapsCostOneInstanceEach lets one rental after the other meet its end:
-// the instance says why, the pool remembers it, the rental is ended, and
-// another takes its place.
-func TestMishapsCostOneInstanceEach(t *testing.T) {
+// TestMishapsOfNewRentals lets one rental after the other never become ready.
+func TestMishapsOfNewRentals(t *testing.T) { mishaps(t, false) }
+
+// TestMishapsOfReadyRentals lets one ready rental after the other meet its end.
+func TestMishapsOfReadyRentals(t *testing.T) { mishaps(t, true) }
+
+// mishaps demands of each that the instance says why, the pool remembers it,
+// the rental is ended, and another takes its place.
+func mishaps(t *testing.T, running bool) {
+	t.Helper()
 	w := newVastWorld(t, nil)
 	w.create(swiftAccount()...)
 	wp := swiftPool(0, "0.90")
 	wp.Spec.Lifecycle.ProvisioningDeadlineSeconds = 60
 	w.create(wp)
 	w.recovers()
+	step := 0
 	for name, test := range lifeFaults() {
+		if test.running != running {
+			continue
+		}
 		w.step(name, func(w *world) {
 			before := w.rents()
-			if test.running {
-				w.scale(1)
-				w.waitReady(1)
-				w.fault(test.spec)
-			} else {
-				w.fault(test.spec)
-				w.scale(1)
+			step++
+			replicas := int32(0)
+			if running {
+				replicas = 1
 			}
+			// Another template each time: it is judged without what came before.
+			w.change(func(spec *warmpool.WarmPoolSpec) {
+				spec.Replicas, spec.Template.Image = new(replicas), fmt.Sprintf("vastai/comfy:step-%d", step)
+			})
+			if running {
+				w.waitReady(1)
+			}
+			w.fault(test.spec)
+			w.scale(1)
 			w.sawEvent("WarmInstance/"+test.reason, test.note...)
 			w.eventually(func(g gomega.Gomega) { g.Expect(w.rents()-before).To(gomega.Equal(2), "another is rented") })
 			w.waitReady(1)
-			doomed := w.vast.Meter().Records[before]
-			w.Expect(doomed.EndReason).To(gomega.Equal(test.ended))
-			recent := w.get().Status.Failures.Recent
-			w.Expect(recent).NotTo(gomega.BeEmpty())
-			w.Expect(recent[0].Reason).To(gomega.Equal(test.reason))
-			w.Expect(recent[0].MachineID).To(gomega.Equal(doomed.MachineID))
-			if test.blocked {
-				w.Expect(w.blocked(doomed.MachineID)).To(gomega.BeTrue(), "machine %d is avoided", doomed.MachineID)
-			}
+			w.checkMishap(before, &test)
 			w.scaleToNothing()
 		})
 	}
 	w.finish(900_000)
+}
+
+// checkMishap looks at what is remembered of a rental that met its end.
+func (w *world) checkMishap(record int, test *lifeFault) {
+	w.Helper()
+	doomed := w.vast.Meter().Records[record]
+	w.Expect(doomed.EndReason).To(gomega.Equal(test.ended))
+	w.eventually(func(g gomega.Gomega) {
+		recent := w.get().Status.Failures.Recent
+		g.Expect(recent).NotTo(gomega.BeEmpty())
+		g.Expect(recent[0].Reason).To(gomega.Equal(test.reason))
+		g.Expect(recent[0].MachineID).To(gomega.Equal(doomed.MachineID))
+		if test.blocked {
+			g.Expect(w.blocked(doomed.MachineID)).To(gomega.BeTrue(), "machine %d is avoided", doomed.MachineID)
+		}
+	})
 }
 
 // blocked is true while the account avoids a machine.

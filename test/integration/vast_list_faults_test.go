@@ -28,7 +28,7 @@ func listFaults() map[string]listFault {
 	return map[string]listFault{
 		"http-error": {
 			spec: list(simulator.FaultHTTPError, nil), listTrusted: "False/ProviderUnreachable", ready: "False/ProviderUnreachable",
-			message: "Vast.ai did not answer. The list is read again later.",
+			message: "Vast.ai did not answer. The list is read again later",
 		},
 		"html from a wall": {
 			spec: list(simulator.FaultHTML, nil), listTrusted: "False/RateLimited", ready: "False/RateLimited",
@@ -82,11 +82,11 @@ func listFaults() map[string]listFault {
 		},
 		"wrong total": {
 			spec: list(simulator.FaultWrongTotal, nil), listTrusted: "False/InconsistentList", ready: "False/InconsistentList",
-			message: "The list holds 1 instances, but says 2 on its first and 2 on its last page.",
+			message: "The list holds 1 instance, but says 2 on its first and 2 on its last page.",
 		},
 		"another account answers": {
 			spec: simulator.FaultSpec{Name: simulator.FaultOtherAccount}, listTrusted: "False/AccountIdentityChanged", ready: "False/AccountIdentityChanged",
-			message: "The API key belongs to user 7002, not to the pinned user 7001.",
+			message: "The API key belongs to user 7002, not to the pinned user 7001,",
 			also:    [2]string{warmpool.ConditionIdentityStable, "False/AccountIdentityChanged"},
 		},
 		"nobody says whose key it is": {
