@@ -268,8 +268,8 @@ func (r *VastAccountReconciler) recordDestroy(ctx context.Context, instance *war
 	err := r.Client.Status().Update(ctx, updated)
 	if apierrors.IsConflict(err) {
 		err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), updated); err != nil {
-				return err
+			if getErr := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), updated); getErr != nil {
+				return getErr
 			}
 			if updated.UID != instance.UID {
 				return nil

@@ -108,18 +108,23 @@ func (r *WarmInstanceReconciler) reportProof(in *instanceInput, after *warmpool.
 	}
 }
 
-// giveUp records a failure in the status, unless so many instances of the pool
-// fail at once that the fault is probably ours.
-func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, after *warmpool.WarmInstance, failure *fleet.Failure) (bool, error) {
-	if (failure == nil && after.Status.Failure == nil) || in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun {
-		return false, nil
+// replacedSuffix ends the messages of failures; it is not true of one that is kept.
+const replacedSuffix = " It is replaced."
+
+// giveUp records a failure in the status, unless the instance is kept in spite
+// of it: then it says why.
+func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, after *warmpool.WarmInstance, failure *fleet.Failure) (givenUp bool, kept string, err error) {
+	if failure == nil && after.Status.Failure == nil {
+		return false, "", nil
 	}
-	if in.instance.Spec.ClaimRef != nil {
-		// Whoever claimed it decides when to let go (I3); the conditions say that it failed.
-		return false, nil
-	}
-	if after.Status.Failure != nil {
-		return true, nil
+	switch {
+	case in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun:
+		return false, "It is kept, because the pool's spec.mode is " + string(in.pool.Spec.Mode) + ".", nil
+	case in.instance.Spec.ClaimRef != nil:
+		// Whoever claimed it decides when to let go (I3).
+		return false, "It is kept, because it is claimed.", nil
+	case after.Status.Failure != nil:
+		return true, "", nil
 	}
 	// What Vast.ai itself has stopped, as it stops everything when the credit is
 	// used up, is no fault of our sight: sparing it would leave it stopped for
@@ -128,18 +133,18 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 	if failure.Reason != planner.HealthInstanceStopped {
 		var list warmpool.WarmInstanceList
 		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace), client.MatchingFields{indexPool: in.pool.Name}); err != nil {
-			return false, err
+			return false, "", err
 		}
 		if budget := healthBudget(list.Items, in.pool); budget.Suspended {
 			log.FromContext(ctx).V(1).Info("Sparing a failed instance", "reason", failure.Reason, "message", budget.Message)
-			return false, nil
+			return false, "It is kept, because too many instances of the pool fail at once.", nil
 		}
 	}
 	after.Status.Failure = &warmpool.InstanceFailure{
 		Reason: failure.Reason, Message: bounded(failure.Message, maxAdmissionMessage), HostFault: failure.HostFault,
 		Time: metav1.Time{Time: in.health.Now},
 	}
-	return true, nil
+	return true, "", nil
 }
 
 // tell logs, counts and sends events for transitions.

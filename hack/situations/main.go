@@ -17,6 +17,9 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/testkit" //nolint:depguard // this program starts a control plane and ships with nothing
 )
 
+// defaultSpeed brings everything about in about three minutes.
+const defaultSpeed = 4
+
 func main() {
 	var plane *testkit.ControlPlane
 	program := &program{plane: &plane}
@@ -47,7 +50,7 @@ type program struct {
 func (p *program) parse(arguments []string) error {
 	flags := flag.NewFlagSet("situations", flag.ContinueOnError)
 	flags.StringVar(&p.out, "out", filepath.Join("docs", "reference", "situations.md"), "page to write; - prints it")
-	flags.Int64Var(&p.speed, "speed", 1, "seconds of the operator and of Vast.ai in one second; above 1 ages and times in the page disagree")
+	flags.Int64Var(&p.speed, "speed", defaultSpeed, "seconds of the operator and of Vast.ai in one second; above 1 ages are shorter than the times in the page say")
 	flags.BoolVar(&p.verbose, "verbose", false, "print the operator's log")
 	only := flags.String("only", "", "comma-separated names of the situations to bring about; by default all")
 	if err := flags.Parse(arguments); err != nil {
@@ -97,7 +100,7 @@ func (p *program) write(ctx context.Context) error {
 	if err = group.Wait(); err != nil {
 		return err
 	}
-	page := pageOf(chosen, shown)
+	page := pageOf(chosen, shown, p.speed)
 	if p.out == "-" {
 		_, err = os.Stdout.WriteString(page)
 		return err

@@ -22,9 +22,12 @@ Each situation is a namespace with one account and one pool. The Secret beside t
 `
 
 // pageOf puts the page together.
-func pageOf(all []situation, shown []string) string {
+func pageOf(all []situation, shown []string, speed int64) string {
 	var page strings.Builder
 	page.WriteString(header)
+	if speed > 1 {
+		fmt.Fprintf(&page, "The clocks of the operator and of Vast.ai ran %d times as fast as the wall, by which `kubectl` counts ages.\n", speed)
+	}
 	page.WriteString("\n")
 	for k := range all {
 		fmt.Fprintf(&page, "- [%s](#%s)\n", all[k].title, anchor(all[k].title))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -109,10 +110,13 @@ func failingTemplate() situation {
   template:
     comfy:
       requiredNodes: [KSampler, IPAdapterAdvanced]`),
-		steps: []step{says(warmpool.ConditionFullyProvisioned, planner.PoolReasonTemplateFailing)},
-		instance: func(i *warmpool.WarmInstance) bool {
-			return i.Status.Failure != nil && i.Status.Termination != nil
-		},
+		steps: []step{{
+			leadsTo: planner.PoolReasonTemplateFailing + ", with an instance that failed and is being ended",
+			reached: func(s *sight) bool {
+				return s.reason(warmpool.ConditionFullyProvisioned) == planner.PoolReasonTemplateFailing && slices.ContainsFunc(s.instances, hasFailed)
+			},
+		}},
+		instance: func(i *warmpool.WarmInstance) bool { return hasFailed(*i) },
 	}
 }
 
@@ -159,6 +163,10 @@ func says(condition, reason string) step {
 
 func somethingWaits() step {
 	return step{leadsTo: "an instance that waits", reached: func(s *sight) bool { return s.waits() }}
+}
+
+func hasFailed(instance warmpool.WarmInstance) bool {
+	return instance.Status.Failure != nil && instance.Status.Termination != nil
 }
 
 func isRented(instance *warmpool.WarmInstance) bool { return instance.Status.Rental != nil }

@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 		}
 		return vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
-			Transport: vastTransport(),
+			Transport: newOneShot(),
 			Observer:  observer{shared.recorder},
 			// A write that is not answered by then may still be carried out:
 			// controllers' attemptDeadline allows as long again.
@@ -55,14 +56,29 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 	}
 }
 
-// vastTransport makes a connection for each request. On a kept one net/http
-// sends a read again by itself when the server hangs up, past the client's rate
-// limiter: Vast.ai would answer 429, and its silence would look like a refusal.
-func vastTransport() *http.Transport {
-	const handshakeTimeout = 10 * time.Second
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: handshakeTimeout,
+// oneShot sends every request once. When a kept connection breaks, net/http
+// repeats a read by itself, past the client's rate limiter: Vast.ai would answer
+// 429, and its silence would look like a refusal. It repeats nothing that has a
+// body, so that a read gets an empty one.
+type oneShot struct{ *http.Transport }
+
+func newOneShot() oneShot {
+	const (
+		handshakeTimeout = 10 * time.Second
+		idleTimeout      = 30 * time.Second
+	)
+	return oneShot{&http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: handshakeTimeout, IdleConnTimeout: idleTimeout,
+	}}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t oneShot) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Body == nil {
+		request = request.Clone(request.Context())
+		request.Body = io.NopCloser(strings.NewReader(""))
 	}
+	return t.Transport.RoundTrip(request)
 }
 
 // observer counts the calls of a client.

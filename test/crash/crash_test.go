@@ -26,8 +26,8 @@ func (w *world) finish() {
 	w.expectNothingLeft()
 	meter := w.vast.Meter()
 	peak, _ := meter.Peak("")
-	w.Logf("%d lives, %d rents, at most %d µ$/h at once, %s simulated, no double, none left",
-		w.lives, len(meter.Select(ours)), peak, w.clock.Since(w.clock.Epoch()).Round(time.Second))
+	w.Logf("%s: %d lives, %d rents, at most %d µ$/h at once, %s simulated, no double, none left",
+		w.Name(), w.lives, len(meter.Select(ours)), peak, w.clock.Since(w.clock.Epoch()).Round(time.Second))
 }
 
 func TestUninterruptedMeetsOnlyAwaitPointsOfTheTable(t *testing.T) {

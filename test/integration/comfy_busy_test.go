@@ -225,7 +225,7 @@ func TestComfyTooManyFailAtOnce(t *testing.T) {
 			poolSays(warmpool.ConditionHealthBudgetOK, "False/RemediationSuspended", "2 of 3 instances"),
 			poolSays(warmpool.ConditionFullyProvisioned, "False/HealthSuspended", "check the network between the controller and the instances"),
 			poolSays(warmpool.ConditionStalled, "True/HealthSuspended", "To replace one all the same, delete its WarmInstance."),
-			readySays("False/Unresponsive", "It accepts connections and does not answer. It is kept because too many instances of the pool fail at once"),
+			readySays("False/Unresponsive", "It accepts connections and does not answer. It is kept, because too many instances of the pool fail at once"),
 		)
 		w.event("many", "WarmPool/RemediationSuspended", "spec.remediation.maxUnhealthy")
 		w.comfyLasting(200*time.Second, func(g gomega.Gomega) {

@@ -58,7 +58,7 @@ func TestEndThatGoesWrongIsRepeated(t *testing.T) {
 			lift := w.fault(test.spec)
 			w.scale(0)
 			w.sees(anyInstance, warmpool.ConditionTerminated, "False/Destroying", "($0.40/h) is being destroyed", test.message)
-			w.sawEvent("WarmInstance/Destroying", test.message)
+			w.sawEvent("WarmInstance/Destroying", "($0.40/h) is being destroyed")
 			w.eventually(func(g gomega.Gomega) {
 				status := w.get().Status
 				g.Expect(status.TerminatingReplicas).To(gomega.BeEquivalentTo(1))
