@@ -218,10 +218,31 @@ func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, 
 		log.FromContext(ctx).V(1).Info("Looking up failed", "rental", id, "error", err.Error())
 		return nil
 	}
+	if rental == nil && !r.isStillOurAccount(ctx, in) {
+		return nil
+	}
 	in.session.mu.Lock()
 	defer in.session.mu.Unlock()
 	in.session.lookups[id] = planner.Lookup{At: at, Gone: rental == nil}
 	return nil
+}
+
+// isStillOurAccount asks whose key it is, after a look-up found nothing: a key
+// that opens another account since a moment ago finds nothing of ours either,
+// and would make every rental look as if it were gone (I6).
+func (r *VastAccountReconciler) isStillOurAccount(ctx context.Context, in *terminateInput) bool {
+	user, err := in.link.provider.CurrentUser(ctx)
+	if err == nil && user.ID == in.link.user.ID {
+		return true
+	}
+	log.FromContext(ctx).Info("Nothing is taken for gone: it is not certain whose account was asked", "user", user.ID)
+	in.session.mu.Lock()
+	defer in.session.mu.Unlock()
+	if in.session.link.fingerprint == in.link.fingerprint {
+		// The next sweep asks again before it reads anything.
+		in.session.link.verifiedAt = time.Time{}
+	}
+	return false
 }
 
 // destroy asks for the end of one rental and writes down that it did.

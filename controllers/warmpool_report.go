@@ -104,6 +104,7 @@ func failuresStatus(in *poolInput, plan *poolPlan) warmpool.PoolFailures {
 
 // poolEvents tells people when a condition turned or got another reason.
 func (r *WarmPoolReconciler) poolEvents(before, after *warmpool.WarmPool) {
+	said := map[string]bool{}
 	for _, now := range after.Status.Conditions {
 		if now.Type == warmpool.ConditionReconciling || now.Type == warmpool.ConditionStalled {
 			continue
@@ -112,8 +113,12 @@ func (r *WarmPoolReconciler) poolEvents(before, after *warmpool.WarmPool) {
 		if (was != nil && was.Status == now.Status && was.Reason == now.Reason) || (was == nil && now.Status == metav1.ConditionTrue && now.Type != warmpool.ConditionReady) {
 			continue
 		}
+		if said[now.Reason] {
+			continue // one fact turns several conditions, and is told once
+		}
+		said[now.Reason] = true
 		kind := corev1.EventTypeNormal
-		if now.Status == metav1.ConditionFalse {
+		if now.Status == metav1.ConditionFalse && now.Reason != planner.PoolReasonProvisioning {
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(after, nil, kind, now.Reason, now.Type, "%s", now.Message)

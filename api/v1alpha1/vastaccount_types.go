@@ -202,7 +202,7 @@ type VastAccountStatus struct {
 	ObservedUSDPerHour SignedUSD `json:"observedUSDPerHour,omitempty"`
 	// instances in the last trusted sweep.
 	// +optional
-	Instances AccountInstances `json:"instances,omitzero"`
+	Instances AccountInstances `json:"instances"`
 	// lastSweep is the last reading of the account's instances.
 	// +optional
 	LastSweep *SweepStatus `json:"lastSweep,omitempty"`

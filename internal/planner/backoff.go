@@ -210,8 +210,8 @@ func backoffMessage(state *BackoffState, culprit *PoolFailure) string {
 		next = "The next instance is rented after " + state.NextAttemptAt.UTC().Format(time.RFC3339)
 	}
 	if culprit == nil {
-		return fmt.Sprintf("%s in a row, the last with %s: %s. %s.",
-			plural(state.Consecutive, "instance failed", "instances failed"), state.LastReason, sentencePart(state.LastMessage), next)
+		return fmt.Sprintf("%s with %s: %s. %s.",
+			plural(state.Consecutive, "instance failed,", "instances failed in a row, the last"), state.LastReason, sentencePart(state.LastMessage), next)
 	}
 	return fmt.Sprintf("%s on machines %s: %s. The same fault on several machines is a fault of the template, so buying more would not help. "+
 		"Read status.failures.recent[].logTail (kubectl get wp -o yaml) and mend spec.template; failures of the old template then no longer count. %s.",

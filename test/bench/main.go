@@ -147,9 +147,9 @@ func measureAll(ctx context.Context, chosen *settings, out io.Writer) (err error
 		if !chosen.wants(one.name) || ctx.Err() != nil {
 			continue
 		}
-		if err := one.measure(ctx, b); err != nil {
-			b.note("%s could not be measured: %v", one.name, err)
-			failures = append(failures, fmt.Errorf("measuring %s: %w", one.name, err))
+		if failure := one.measure(ctx, b); failure != nil {
+			b.note("%s could not be measured: %v", one.name, failure)
+			failures = append(failures, fmt.Errorf("measuring %s: %w", one.name, failure))
 		}
 	}
 	failures = append(failures, b.plane.stop(), context.Cause(ctx), b.writeTable())

@@ -67,7 +67,7 @@ func measureManager(ctx context.Context, b *bench, pools int) (err error) {
 	run.profile(ctx)
 	return errors.Join(
 		b.report(name+"-rss", float64(most)/megabyte, "MB", memoryBound),
-		b.report(name+"-peak-rss", float64(highest)/megabyte, "MB", memoryBound),
+		b.report(name+"-peak-rss", float64(max(highest, most))/megabyte, "MB", memoryBound),
 		b.report(name+"-cpu", used.Seconds()/b.watch.Minutes(), "s/min", cpuBound*float64(count)/1000),
 	)
 }
@@ -111,6 +111,9 @@ func (r *fleetRun) start(ctx context.Context, count int) (err error) {
 	return err
 }
 
+// errNotReady is a simulator that does not say that it is ready.
+var errNotReady = errors.New("it is not ready")
+
 // startSimulator starts vastsim at the wall's speed.
 func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
 	// The recorded market has about a hundred machines that can be rented.
@@ -134,7 +137,9 @@ func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
 	case <-r.sim.done:
 		err = r.sim.alive()
 	case <-time.After(patience):
-		err = errors.New("it is not ready")
+		err = errNotReady
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("starting the simulator: %w; it said %q", err, line)

@@ -68,15 +68,6 @@ func (p *controlPlane) account(ctx context.Context, namespace string) (*warmpool
 	return &account, nil
 }
 
-// instances reads all WarmInstances of a namespace.
-func (p *controlPlane) instances(ctx context.Context, namespace string) ([]warmpool.WarmInstance, error) {
-	var list warmpool.WarmInstanceList
-	if err := p.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return nil, fmt.Errorf("reading the instances: %w", err)
-	}
-	return list.Items, nil
-}
-
 // ready sums the ready instances of all pools of a namespace.
 func (p *controlPlane) ready(ctx context.Context, namespace string) (int, error) {
 	var pools warmpool.WarmPoolList

@@ -60,8 +60,8 @@ func measureReplacement(ctx context.Context, b *bench) (err error) {
 				return w.vast.SetBackendFault(rental, simulator.BackendFault{Name: comfysim.FaultRefuse})
 			}},
 			{&lost, func(rental int64) error {
-				_, err := w.vast.AddFault(simulator.FaultSpec{Name: simulator.FaultVanished, Match: simulator.Match{Rental: rental}})
-				return err
+				_, failure := w.vast.AddFault(simulator.FaultSpec{Name: simulator.FaultVanished, Match: simulator.Match{Rental: rental}})
+				return failure
 			}},
 		} {
 			if err = w.waitReady(ctx, count, patience); err != nil {

@@ -62,12 +62,6 @@ func (s *simAdmin) advance(ctx context.Context, by time.Duration) error {
 	return s.call(ctx, http.MethodPost, "/clock/advance", map[string]float64{"seconds": by.Seconds()}, nil)
 }
 
-// requests returns how many calls were answered per endpoint and status.
-func (s *simAdmin) requests(ctx context.Context) (requestCounts, error) {
-	counts := requestCounts{}
-	return counts, s.call(ctx, http.MethodGet, "/requests", nil, &counts)
-}
-
 // call makes one call.
 func (s *simAdmin) call(ctx context.Context, method, path string, in, into any) error {
 	body := []byte{}

@@ -61,9 +61,7 @@ func comfyHostFaults() map[string]comfyCase {
 		},
 		"wrong-pixels":       {fault: comfysim.FaultWrongPixels, gives: "GpuCorrupt", host: true, says: "The GPU computed 65536 of 65536 pixels wrong."},
 		"wrong-pixels-black": {fault: comfysim.FaultWrongPixels, params: map[string]string{"how": "black"}, gives: "GpuCorrupt", host: true, says: "The GPU computed 65536 of 65536 pixels wrong."},
-		"low-vram":           {fault: comfysim.FaultLowVRAM, gives: "VramOccupied", host: true, says: "a foreign process holds it"},
 		"hang":               {fault: comfysim.FaultHang, gives: "RenderTimeout", host: true, says: "The smoke prompt"},
-		"worker-dead-inside": {fault: comfysim.FaultWorkerDead, params: map[string]string{"where": "inside"}, gives: "RenderTimeout", host: true, says: "The smoke prompt"},
 		"driver-wedge": {
 			fault: comfysim.FaultDriverWedge, gives: "StartupTimeout", host: true, sees: []comfySight{startedSays("True/Started", ""), silent},
 			says: "It accepts connections and does not answer.",
@@ -154,20 +152,21 @@ func comfyHarmlessFaults() map[string]comfyCase {
 // comfyServingFaults break the ComfyUI of an instance that was Ready.
 func comfyServingFaults() map[string]comfyCase {
 	return map[string]comfyCase{
-		"gil-stall":       {fault: comfysim.FaultGILStall, params: map[string]string{"for": "15s"}, serving: true},
-		"gil-stall-long":  {fault: comfysim.FaultGILStall, params: map[string]string{"for": "1h"}, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer.", sees: []comfySight{readySays("False/Unresponsive", "2 probes in a row failed.")}},
-		"low-vram":        {fault: comfysim.FaultLowVRAM, serving: true},
-		"ws-stall":        {fault: comfysim.FaultWebSocketStall, serving: true},
-		"latency":         {fault: comfysim.FaultLatency, params: map[string]string{"by": "4s"}, serving: true},
-		"latency-much":    {fault: comfysim.FaultLatency, params: map[string]string{"by": "45s"}, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer."},
-		"gpu-fault":       {fault: comfysim.FaultGPUFault, serving: true, gives: "GpuFault", host: true, says: "the CUDA context is most likely dead"},
-		"wrong-pixels":    {fault: comfysim.FaultWrongPixels, params: map[string]string{"how": "shift"}, serving: true, gives: "GpuCorrupt", host: true, says: "pixels wrong", sees: []comfySight{readySays("False/GpuCorrupt", "It is tried once more.")}},
-		"oom":             {fault: comfysim.FaultOOM, serving: true, gives: "OutOfMemory", says: "The GPU has no memory left for a tiny picture, even after unloading the models"},
-		"worker-dead":     {fault: comfysim.FaultWorkerDead, serving: true, gives: "WorkerDead", says: "dead although it"},
-		"hang":            {fault: comfysim.FaultHang, serving: true, gives: "PromptHung", says: "One prompt has been running for more than 1m0s"},
-		"driver-wedge":    {fault: comfysim.FaultDriverWedge, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer."},
-		"missing-node":    {fault: comfysim.FaultMissingNode, params: map[string]string{"class": "KSampler"}, serving: true, edit: comfyRequires, gives: "CustomNodeMissing", says: "KSampler"},
-		"truncated-model": {fault: comfysim.FaultTruncatedModel, params: map[string]string{"name": comfyModel}, serving: true, edit: comfyRequires, gives: "ModelTruncated", says: "its download broke off"},
+		"gil-stall":          {fault: comfysim.FaultGILStall, params: map[string]string{"for": "15s"}, serving: true},
+		"gil-stall-long":     {fault: comfysim.FaultGILStall, params: map[string]string{"for": "1h"}, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer.", sees: []comfySight{readySays("False/Unresponsive", "2 probes in a row failed.")}},
+		"low-vram":           {fault: comfysim.FaultLowVRAM, serving: true},
+		"ws-stall":           {fault: comfysim.FaultWebSocketStall, serving: true},
+		"latency":            {fault: comfysim.FaultLatency, params: map[string]string{"by": "4s"}, serving: true},
+		"latency-much":       {fault: comfysim.FaultLatency, params: map[string]string{"by": "45s"}, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer."},
+		"gpu-fault":          {fault: comfysim.FaultGPUFault, serving: true, gives: "GpuFault", host: true, says: "the CUDA context is most likely dead"},
+		"wrong-pixels":       {fault: comfysim.FaultWrongPixels, params: map[string]string{"how": "shift"}, serving: true, gives: "GpuCorrupt", host: true, says: "pixels wrong", sees: []comfySight{readySays("False/GpuCorrupt", "It is tried once more.")}},
+		"oom":                {fault: comfysim.FaultOOM, serving: true, gives: "OutOfMemory", says: "The GPU has no memory left for a tiny picture, even after unloading the models"},
+		"worker-dead":        {fault: comfysim.FaultWorkerDead, serving: true, gives: "WorkerDead", says: "dead although it"},
+		"worker-dead-inside": {fault: comfysim.FaultWorkerDead, params: map[string]string{"where": "inside"}, serving: true, gives: "PromptHung", says: "One prompt has been running for more than 1m0s"},
+		"hang":               {fault: comfysim.FaultHang, serving: true, gives: "PromptHung", says: "One prompt has been running for more than 1m0s"},
+		"driver-wedge":       {fault: comfysim.FaultDriverWedge, serving: true, gives: "Unresponsive", says: "It accepts connections and does not answer."},
+		"missing-node":       {fault: comfysim.FaultMissingNode, params: map[string]string{"class": "KSampler"}, serving: true, edit: comfyRequires, gives: "CustomNodeMissing", says: "KSampler"},
+		"truncated-model":    {fault: comfysim.FaultTruncatedModel, params: map[string]string{"name": comfyModel}, serving: true, edit: comfyRequires, gives: "ModelTruncated", says: "its download broke off"},
 	}
 }
 
@@ -220,15 +219,14 @@ func comfySlowBootFaults() map[string]comfyCase {
 		"crash-loop-once":    {fault: comfysim.FaultCrashLoop, params: map[string]string{"after": "20s"}, gives: "CrashLooping", says: "a custom node or its requirements are the usual cause"},
 		"crash-loop-serving": {fault: comfysim.FaultCrashLoop, params: map[string]string{"after": "20s"}, serving: true, edit: comfyPatient, gives: "CrashLooping", says: "ComfyUI keeps crashing and restarting."},
 		"process-fatal": {
-			fault: comfysim.FaultProcessFatal, serving: true, gives: "ProcessExited", says: "Read the log tail for the cause.",
+			fault: comfysim.FaultProcessFatal, serving: true, edit: comfyPatient, gives: "ProcessExited", says: "Read the log tail for the cause.",
 			logs: "gave up: comfyui entered FATAL state",
-			sees: []comfySight{readySays("False/Starting", "2 probes in a row failed. The front answers, ComfyUI does not.")},
 		},
 		// The process comes back with a cold GPU: it has to prove itself again.
 		"restart": {
-			fault: comfysim.FaultRestart, serving: true,
+			fault: comfysim.FaultRestart, serving: true, edit: comfyPatient,
 			sees: []comfySight{
-				readySays("False/Starting", "2 probes in a row failed. The front answers, ComfyUI does not."),
+				readySays("False/Starting", "4 probes in a row failed. The front answers, ComfyUI does not."),
 				readySays("False/Verifying", "it has to render a test prompt again."),
 			},
 		},

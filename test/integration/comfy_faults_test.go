@@ -106,7 +106,7 @@ func TestComfyNetworkFaultsWhileServing(t *testing.T) { comfyRun(t, comfyServing
 // TestComfyFaultsOfASlowBoot need a ComfyUI that takes long to start, so that
 // the portal can be seen.
 func TestComfyFaultsOfASlowBoot(t *testing.T) {
-	comfyRun(t, comfySlowBootFaults(), func(backend *simulator.ComfyBackend) { backend.Timings.ComfyStart = 70 * time.Second })
+	comfyRun(t, comfySlowBootFaults(), func(backend *simulator.ComfyBackend) { backend.Timings.ComfyStart = 120 * time.Second })
 }
 
 // comfyRun runs all cases of a table side by side, each in a pool of its own.

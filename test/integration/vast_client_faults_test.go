@@ -27,8 +27,8 @@ func newClient(t *testing.T) (*vastai.Client, *simulator.Server) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		if err := vast.Close(); err != nil {
-			t.Error(err)
+		if closeErr := vast.Close(); closeErr != nil {
+			t.Error(closeErr)
 		}
 	})
 	client, err := vastai.New(vastai.Options{BaseURL: vast.URL(), APIKey: apiKey, Clock: clock, Transport: transport})
@@ -49,20 +49,16 @@ func TestStartThatIsQueuedIsNoSuccess(t *testing.T) {
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	id, err := vast.RentAside(offers[0].ID, "by-hand")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	state := func() string {
-		rental, err := client.GetRental(t.Context(), id)
-		if err != nil || rental == nil {
-			return "unknown"
+	rental := func() fleet.Rental {
+		found, lookupErr := client.GetRental(t.Context(), id)
+		if lookupErr != nil || found == nil {
+			return fleet.Rental{}
 		}
-		return rental.CurrentState
+		return *found
 	}
-	g.Eventually(func() fleet.ActualStatus {
-		rental, err := client.GetRental(t.Context(), id)
-		if err != nil || rental == nil {
-			return ""
-		}
-		return rental.ActualStatus
-	}, patience, 100*time.Millisecond).Should(gomega.Equal(fleet.StatusRunning))
+	state := func() string { return rental().CurrentState }
+	status := func() fleet.ActualStatus { return rental().ActualStatus }
+	g.Eventually(status, patience, 100*time.Millisecond).Should(gomega.Equal(fleet.StatusRunning))
 	g.Expect(client.StopRental(t.Context(), id)).To(gomega.Succeed())
 	g.Eventually(state, patience, 100*time.Millisecond).Should(gomega.Equal("stopped"))
 	_, err = vast.AddFault(simulator.FaultSpec{Name: simulator.FaultResourcesTaken, Params: map[string]string{"fires": "60"}})

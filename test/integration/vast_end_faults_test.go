@@ -65,7 +65,7 @@ func TestEndThatGoesWrongIsRepeated(t *testing.T) {
 				g.Expect(status.Cost.CommittedUSDPerHour).To(gomega.Equal(warmpool.SignedUSD("0.40")), "what ends is still counted")
 			})
 			if test.stays {
-				w.quiet(2 * time.Minute)
+				w.quiet(time.Minute)
 				w.Expect(w.instances()).To(gomega.HaveLen(1), "it is not let go of")
 				w.Expect(w.instances()[0].Status.Termination.Requests).To(gomega.BeNumerically(">=", 2), "it is asked for again")
 			}
