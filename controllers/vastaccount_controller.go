@@ -138,19 +138,29 @@ func requestFor(namespace, name string) []reconcile.Request {
 // liveInstances reads the WarmInstances of an account from the API server,
 // never from the cache: what is not seen here would not be reserved (I1).
 func (r *VastAccountReconciler) liveInstances(ctx context.Context, account types.NamespacedName) ([]warmpool.WarmInstance, error) {
-	var list warmpool.WarmInstanceList
-	if err := r.APIReader.List(ctx, &list, client.InNamespace(account.Namespace)); err != nil {
-		return nil, err
-	}
-	// Not by label: a label can be edited, and what it hides would bill unseen.
-	kept := list.Items[:0]
-	for k := range list.Items {
-		if list.Items[k].Spec.AccountRef.Name == account.Name {
-			kept = append(kept, list.Items[k])
+	var kept []warmpool.WarmInstance
+	for next := ""; ; {
+		var page warmpool.WarmInstanceList
+		err := r.APIReader.List(ctx, &page, client.InNamespace(account.Namespace), client.Limit(livePage), client.Continue(next))
+		if err != nil {
+			return nil, err
+		}
+		// Not by label: a label can be edited, and what it hides would bill unseen.
+		for k := range page.Items {
+			if page.Items[k].Spec.AccountRef.Name == account.Name {
+				kept = append(kept, page.Items[k])
+			}
+		}
+		if next = page.Continue; next == "" {
+			return kept, nil
 		}
 	}
-	return kept, nil
 }
+
+// livePage bounds how many instances one answer of the API server holds: 2,000
+// in one answer are 10 MB of text, which would be half of our memory. All pages
+// of a reading show the moment of the first.
+const livePage = 250
 
 // event tells people about a transition of an object.
 func (r *VastAccountReconciler) event(object client.Object, warning bool, reason, action, message string) {

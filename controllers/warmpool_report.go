@@ -102,19 +102,14 @@ func failuresStatus(in *poolInput, plan *poolPlan) warmpool.PoolFailures {
 	return shown
 }
 
-// poolEvents tells people when a condition turned or got another reason.
+// poolEvents tells people when a condition turned or got another reason. One
+// fact turns several conditions, and is told once.
 func (r *WarmPoolReconciler) poolEvents(before, after *warmpool.WarmPool) {
 	said := map[string]bool{}
 	for _, now := range after.Status.Conditions {
-		if now.Type == warmpool.ConditionReconciling || now.Type == warmpool.ConditionStalled {
-			continue
-		}
 		was := meta.FindStatusCondition(before.Status.Conditions, now.Type)
-		if (was != nil && was.Status == now.Status && was.Reason == now.Reason) || (was == nil && now.Status == metav1.ConditionTrue && now.Type != warmpool.ConditionReady) {
+		if !isTold(was, &now) || said[now.Reason] {
 			continue
-		}
-		if said[now.Reason] {
-			continue // one fact turns several conditions, and is told once
 		}
 		said[now.Reason] = true
 		kind := corev1.EventTypeNormal
@@ -123,4 +118,16 @@ func (r *WarmPoolReconciler) poolEvents(before, after *warmpool.WarmPool) {
 		}
 		r.Events.Eventf(after, nil, kind, now.Reason, now.Type, "%s", now.Message)
 	}
+}
+
+// isTold is true for a condition whose turn is worth an event: not kstatus's,
+// and not one that begins as it should be.
+func isTold(was, now *metav1.Condition) bool {
+	if now.Type == warmpool.ConditionReconciling || now.Type == warmpool.ConditionStalled {
+		return false
+	}
+	if was == nil {
+		return now.Status != metav1.ConditionTrue || now.Type == warmpool.ConditionReady
+	}
+	return was.Status != now.Status || was.Reason != now.Reason
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
@@ -29,6 +30,11 @@ func main() {
 	}
 }
 
+// gcPercent collects garbage when it is half of what lives, not as much again:
+// with 2,000 instances that saves a quarter of the memory and costs a second of
+// CPU in a minute (make bench). GOGC overrides it.
+const gcPercent = 50
+
 func run(ctx context.Context) error {
 	settings, err := options.ParseManager(os.Args[1:], os.LookupEnv)
 	if errors.Is(err, flag.ErrHelp) {
@@ -36,6 +42,9 @@ func run(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
 	}
 	logger, flush, err := newLogger(settings.LogLevel)
 	if err != nil {

@@ -135,7 +135,14 @@ func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
 		w.newPool(name, test.edit)
 	}
 	for _, name := range w.order {
+		if cases[name].twin {
+			w.takeAway(name) // soon, before anything is rented a second time
+		}
+	}
+	for _, name := range w.order {
 		switch test := cases[name]; {
+		case test.held:
+			w.hold(name, test)
 		case test.serving:
 			rental := w.ready(name, 1)[0].Status.Rental.ID
 			w.setFault(rental, test.fault, test.params)
@@ -143,10 +150,6 @@ func (w *comfyWorld) comfyCases(cases map[string]comfyCase) {
 				w.saw(name, test.sees...)
 				w.clearFault(rental, test.fault)
 			}
-		case test.held:
-			w.hold(name, test)
-		case test.twin:
-			w.takeAway(name)
 		}
 	}
 	for _, name := range w.order {

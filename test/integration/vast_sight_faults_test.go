@@ -42,6 +42,27 @@ func TestEmptyListOfManyTripsTheBreaker(t *testing.T) {
 	w.finish(1_800_000)
 }
 
+// TestMixedUpKeyLosesNoInstance lets the key open another account from just
+// after it was verified: the lists are believed for a while, but no rental is
+// called gone before it was asked once more whose key it is.
+func TestMixedUpKeyLosesNoInstance(t *testing.T) {
+	w := newVastWorld(t, nil)
+	w.create(swiftAccount()...)
+	w.create(swiftPool(1, "0.90"))
+	w.waitReady(1)
+	asked := func() int { return w.vast.Requests()[string(simulator.EndpointUser)][http.StatusOK] }
+	before := asked()
+	w.eventually(func(g gomega.Gomega) { g.Expect(asked()).To(gomega.BeNumerically(">", before)) })
+	lift := w.fault(simulator.FaultSpec{Name: simulator.FaultOtherAccount})
+	w.sees(theAccount, warmpool.ConditionIdentityStable, "False/AccountIdentityChanged", "user 7002", "user 7001")
+	w.quiet(time.Minute)
+	lift()
+	w.recovers()
+	w.sees(thePool, warmpool.ConditionReady, "True/AsDesired", "1 of 1 ready")
+	w.Expect(w.rents()).To(gomega.Equal(1))
+	w.finish(900_000)
+}
+
 // TestPageThatIsMissingIsNoticed lets a list of two pages end after the first.
 func TestPageThatIsMissingIsNoticed(t *testing.T) {
 	const others = 30
