@@ -68,9 +68,13 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
 
 .PHONY: integration
-integration: go cc k8s ## The operator against a real API server: faults, bad input, kill -9 at every step.
+integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 20m $(TESTFLAGS) ./test/...
+	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/bench
+
+.PHONY: faults
+faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees; wants idle cores.
+	go test -timeout 30m $(TESTFLAGS) ./test/integration
 
 .PHONY: e2e
 e2e: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.

@@ -56,6 +56,8 @@ func TestEndThatGoesWrongIsRepeated(t *testing.T) {
 			w.scale(1)
 			w.waitReady(1)
 			lift := w.fault(test.spec)
+			// Without lookups nothing is confirmed gone before the test has looked.
+			confirm := w.fault(faultOn(simulator.EndpointGet, simulator.FaultHTTPError, nil))
 			w.scale(0)
 			w.sees(anyInstance, warmpool.ConditionTerminated, "False/Destroying", "($0.40/h) is being destroyed", test.message)
 			w.sawEvent("WarmInstance/Destroying", "($0.40/h) is being destroyed")
@@ -64,6 +66,7 @@ func TestEndThatGoesWrongIsRepeated(t *testing.T) {
 				g.Expect(status.TerminatingReplicas).To(gomega.BeEquivalentTo(1))
 				g.Expect(status.Cost.CommittedUSDPerHour).To(gomega.Equal(warmpool.SignedUSD("0.40")), "what ends is still counted")
 			})
+			confirm()
 			if test.stays {
 				w.quiet(time.Minute)
 				w.eventually(func(g gomega.Gomega) {

@@ -113,8 +113,6 @@ func TestLostAnswerOfARentIsFoundByItsLabel(t *testing.T) {
 	w := newVastWorld(t, nil)
 	w.create(swiftAccount()...)
 	w.create(swiftPool(0, "0.90"))
-	// Reads lag behind the rent, so that every outcome is unknown for a while.
-	w.fault(simulator.FaultSpec{Name: simulator.FaultReadLag, Params: map[string]string{"delay": "20"}})
 	w.rentUnder(lostRents())
 	w.sawEvent("WarmInstance/Adopted", "whose answer was lost, and recorded it")
 	w.finish(900_000)
@@ -127,12 +125,18 @@ func (w *world) rentUnder(faults map[string]rentFault) {
 		w.step(name, func(w *world) {
 			before := w.rents()
 			w.fault(test.spec)
+			reveal := func() {}
+			if test.rented != "" {
+				// Nobody finds the rental before the test has looked.
+				reveal = w.fault(simulator.FaultSpec{Name: simulator.FaultHiddenRental})
+			}
 			w.scale(1)
 			if test.rented != "" {
 				w.sees(anyInstance, warmpool.ConditionRented, test.rented, test.message)
 				w.sees(thePool, warmpool.ConditionFullyProvisioned, "False/RentOutcomeUnknown", "1 of unknown outcome", "the price stays reserved")
 				w.Expect(w.get().Status.Cost.CommittedUSDPerHour).NotTo(gomega.Equal(warmpool.SignedUSD("0.00")), "the price stays reserved")
 			}
+			reveal()
 			w.sawEvent(test.event, test.note...)
 			w.waitReady(1)
 			w.Expect(w.rents()-before).To(gomega.Equal(test.rentals), "rentals")
@@ -167,10 +171,13 @@ func TestRefusalThatNamesARentalIsEnded(t *testing.T) {
 	w := newVastWorld(t, nil)
 	w.create(swiftAccount()...)
 	w.fault(once(simulator.FaultSpec{Name: simulator.FaultCreateWithError, Params: map[string]string{"running": "true"}}))
+	// Without lookups nothing is confirmed gone before the test has looked.
+	confirm := w.fault(faultOn(simulator.EndpointGet, simulator.FaultHTTPError, nil))
 	w.create(swiftPool(1, "0.50"))
 	w.sawEvent("WarmInstance/RentRejected", "start_failed", "created but could not be started")
 	w.sees(anyInstance, warmpool.ConditionRented, "False/PreviousRentalEnding", "An earlier rental of this instance is not confirmed gone.")
 	w.Expect(w.get().Status.Cost.CommittedUSDPerHour).To(gomega.Equal(warmpool.SignedUSD("0.40")), "what ends is still counted")
+	confirm()
 	w.waitReady(1)
 	records := w.vast.Meter().Records
 	w.Expect(records).To(gomega.HaveLen(2))
