@@ -143,11 +143,24 @@ func admissionPool(pool *warmpool.WarmPool) planner.AdmissionPool {
 		MaxInstanceUSDPerHour: usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)),
 		NextAttemptAt:         timeOf(pool.Status.Failures.NextAttemptTime),
 		OneAtATime:            pool.Status.Failures.Consecutive > 0,
+		FailedOn:              failedOn(&pool.Status.Failures),
 		HealthSuspended:       isConditionFalse(pool.Status.Conditions, warmpool.ConditionHealthBudgetOK),
 		Query:                 offerQuery(&pool.Spec.Offers, template.DiskGB),
 		Ranking:               planner.Ranking(pool.Spec.Offers.Ranking),
 		DatacenterPreferred:   pool.Spec.Offers.DatacenterOnly == warmpool.DatacenterPreferred,
 	}
+}
+
+// failedOn collects the machines of the failures in a row, newest first in the
+// status; those before the last success are not among them.
+func failedOn(failures *warmpool.PoolFailures) map[int64]bool {
+	machines := map[int64]bool{}
+	for _, failure := range failures.Recent[:min(len(failures.Recent), int(failures.Consecutive))] {
+		if failure.MachineID != 0 {
+			machines[failure.MachineID] = true
+		}
+	}
+	return machines
 }
 
 // minReady is the floor of a pool; by default all replicas.

@@ -116,7 +116,7 @@ func Admit(candidate *Candidate, offers []fleet.Offer, state *AdmissionState) Ad
 		return admission.withoutMatch(&filtered, candidate)
 	}
 	admission.CheapestUSDPerHour = cheapest.PriceUSDPerHour
-	ranked := Rank(filtered.Matches, candidate.Pool.Ranking, candidate.Pool.DatacenterPreferred)
+	ranked := otherMachinesFirst(Rank(filtered.Matches, candidate.Pool.Ranking, candidate.Pool.DatacenterPreferred), candidate.Pool.FailedOn)
 	for k := range ranked {
 		subject.offer = &ranked[k]
 		if firstFailure(subject) == nil {
@@ -126,6 +126,21 @@ func Admit(candidate *Candidate, offers []fleet.Offer, state *AdmissionState) Ad
 	subject.offer = cheapest
 	admission.NeededUSDPerHour = cheapest.PriceUSDPerHour
 	return admission.deferred(firstFailure(subject))
+}
+
+// otherMachinesFirst moves offers of machines on which the pool's instances just
+// failed behind all others, and keeps the order otherwise. Such a machine is not
+// forbidden: it may be the only one that matches.
+func otherMachinesFirst(ranked []fleet.Offer, failedOn map[int64]bool) []fleet.Offer {
+	var others, failed []fleet.Offer
+	for _, offer := range ranked {
+		if failedOn[offer.MachineID] {
+			failed = append(failed, offer)
+		} else {
+			others = append(others, offer)
+		}
+	}
+	return append(others, failed...)
 }
 
 // firstFailure returns the first limit that the offer does not fit, nil when

@@ -31,6 +31,13 @@ func TestAdmitTakesTheFirstThatFits(t *testing.T) {
 		"exactly the headroom fits": {func(_ *Candidate, s *AdmissionState) {
 			s.Blocked = []BlockedMachine{{MachineID: 1812, Until: moment(101)}}
 		}, 813},
+		"another machine before one that just failed": {func(c *Candidate, _ *AdmissionState) {
+			c.Pool.FailedOn = map[int64]bool{1812: true}
+		}, 813},
+		"one that just failed rather than none": {func(c *Candidate, _ *AdmissionState) {
+			c.Pool.FailedOn = map[int64]bool{1812: true, 1813: true}
+			c.Pool.MaxInstanceUSDPerHour = usd(41)
+		}, 812},
 	}
 	offers[2].ScoreMilli, offers[1].ScoreMilli = 900_000, 800_000
 	for name, tc := range tests {

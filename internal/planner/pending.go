@@ -51,6 +51,10 @@ type AdmissionPool struct {
 	// OneAtATime is true after failures: one instance under way is enough to
 	// find out whether the fault is gone.
 	OneAtATime bool
+	// FailedOn holds the machines of the failures in a row. Another machine is
+	// tried before them: only that tells a fault of the template from one of a
+	// machine.
+	FailedOn map[int64]bool
 	// HealthSuspended is true while too many instances fail at once.
 	HealthSuspended bool
 	// Query says which offers match.
