@@ -51,7 +51,6 @@ func comfyHostFaults() map[string]comfyCase {
 			fault: comfysim.FaultWrongGPU, gives: "GpuMismatch", host: true,
 			sees: []comfySight{
 				poolSays(warmpool.ConditionFullyProvisioned, "False/BackingOff", "GpuMismatch: A RTX 4090 was rented"),
-				poolSays(warmpool.ConditionReconciling, "True/BackingOff", ""),
 			},
 			says: "A RTX 4090 was rented, but ComfyUI sees a NVIDIA GeForce GTX 1060 3GB.",
 		},

@@ -275,6 +275,9 @@ func (w *world) dumpOnFailure() {
 		text, _ := yaml.Marshal(va.Status)
 		w.Logf("account status:\n%s", text)
 	}
-	w.Logf("meter: %+v", w.vast.Meter())
+	for _, r := range w.vast.Meter().Records {
+		w.Logf("meter: rental %d, machine %d, label %s, from %s to %s %s", r.ID, r.MachineID, r.Label,
+			r.Start.Format(time.TimeOnly), r.End.Format(time.TimeOnly), r.EndReason)
+	}
 	w.Logf("events: %v", w.events())
 }
