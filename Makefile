@@ -71,9 +71,10 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/bench
+	@$(MAKE) --no-print-directory faults
 
 .PHONY: faults
-faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees; wants idle cores.
+faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees.
 	go test -timeout 30m $(TESTFLAGS) ./test/integration
 
 .PHONY: e2e
