@@ -305,13 +305,19 @@ func (w *world) round() {
 	w.ends()
 }
 
-// pass lets time go by, with a round in every poll period and probes in between.
+// pass lets time go by, with a round in every poll period, and with probes in
+// between unless it is long.
 func (w *world) pass(d time.Duration) {
 	w.Helper()
+	const long = 5 * time.Minute
+	step := 5 * time.Second
+	if d >= long {
+		step = pollPeriod
+	}
 	for end := w.clock.Now().Add(d); w.clock.Now().Before(end); {
 		w.round()
 		for next := w.clock.Now().Add(pollPeriod); w.clock.Now().Before(next); {
-			w.clock.Step(5 * time.Second)
+			w.clock.Step(step)
 			w.probes()
 		}
 	}
