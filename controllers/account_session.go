@@ -34,8 +34,8 @@ type accountSession struct {
 	lookups  map[int64]planner.Lookup
 	// lookupFails counts the look-ups of a rental in a row that told nothing.
 	lookupFails map[int64]int
-	// elsewhere holds the UIDs of WarmInstances of other accounts.
-	elsewhere map[string]bool
+	// elsewhere is what the WarmInstances of other accounts hold.
+	elsewhere planner.Elsewhere
 	// observedAt is the start of the last trusted sweep that was written into
 	// the objects.
 	observedAt time.Time
