@@ -24,7 +24,9 @@ func secondsOf(n int) time.Duration { return time.Duration(n) * time.Second }
 
 // deskClock is the manager's clock: the world's, and as much as it is wrong by.
 // A short wait passes at once and takes its time; a long one is a timeout, which
-// runs out only when the test lets time pass.
+// runs out only when the test lets time pass. (A wall in front of Vast.ai, which
+// answers in HTML with 403 or 429, makes the client pause for long: tests of the
+// client show that, not these.)
 type deskClock struct {
 	*clocktesting.FakeClock
 	mu    sync.Mutex
