@@ -3,6 +3,7 @@ package controllers
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +32,10 @@ type accountSession struct {
 	leaks    planner.LeakMemory
 	ends     planner.TerminationMemory
 	lookups  map[int64]planner.Lookup
-	// elsewhere holds the UIDs of WarmInstances of other accounts.
-	elsewhere map[string]bool
+	// lookupFails counts the look-ups of a rental in a row that told nothing.
+	lookupFails map[int64]int
+	// elsewhere is what the WarmInstances of other accounts hold.
+	elsewhere planner.Elsewhere
 	// observedAt is the start of the last trusted sweep that was written into
 	// the objects.
 	observedAt time.Time
@@ -70,7 +73,7 @@ func (s *accountSessions) of(key types.NamespacedName) *accountSession {
 	session, found := s.byKey[key]
 	if !found {
 		session = &accountSession{
-			rents: map[string]bool{}, lookups: map[int64]planner.Lookup{},
+			rents: map[string]bool{}, lookups: map[int64]planner.Lookup{}, lookupFails: map[int64]int{},
 			searches: map[string]searchAnswer{}, logTried: map[string]bool{}, refusals: map[string]refusal{},
 		}
 		if s.byKey == nil {
@@ -179,6 +182,23 @@ func (a *accountSession) rememberSearch(key string, answer searchAnswer) {
 	defer a.mu.Unlock()
 	maps.DeleteFunc(a.searches, func(_ string, old searchAnswer) bool { return answer.at.Sub(old.at) > searchForgotten })
 	a.searches[key] = answer
+}
+
+// nextLookup is the rental to ask for: the one that told nothing least often,
+// so that one which never answers does not hold up the others.
+func (a *accountSession) nextLookup(ids []int64) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.MinFunc(ids, func(x, y int64) int {
+		return cmp.Or(cmp.Compare(a.lookupFails[x], a.lookupFails[y]), cmp.Compare(x, y))
+	})
+}
+
+// putLookupLast notes a look-up that told nothing.
+func (a *accountSession) putLookupLast(id int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lookupFails[id]++
 }
 
 // search returns the answer of an earlier search.

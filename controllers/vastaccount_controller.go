@@ -69,21 +69,17 @@ type VastAccountReconciler struct {
 
 // SetupWithManager registers the three controllers.
 func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	for name, loop := range map[string]reconcile.Func{
-		"vastaccount-sweep":     r.reconcileSweep,
-		"vastaccount-rent":      r.reconcileRent,
-		"vastaccount-terminate": r.reconcileTerminate,
-	} {
+	for name, loop := range r.Loops() {
 		controlled := ctrl.NewControllerManagedBy(mgr).Named(name).
 			WithOptions(controllerOptions(r.Concurrency, r.Clock))
-		if name == "vastaccount-sweep" {
+		if name == LoopSweep {
 			// The sweep follows the clock, not the objects that it writes.
 			controlled = controlled.For(&warmpool.VastAccount{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 		} else {
 			controlled = controlled.For(&warmpool.VastAccount{}).
 				Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(accountOfInstance), builder.WithPredicates(wakes(name)))
 		}
-		if name == "vastaccount-rent" {
+		if name == LoopRent {
 			controlled = controlled.Watches(&warmpool.WarmPool{}, handler.EnqueueRequestsFromMapFunc(accountOfPool))
 		}
 		if err := controlled.Complete(loop); err != nil {
@@ -101,7 +97,7 @@ func wakes(name string) predicate.Predicate {
 		if !ok {
 			return false
 		}
-		if name == "vastaccount-rent" {
+		if name == LoopRent {
 			return instance.Status.Rental == nil
 		}
 		return !instance.DeletionTimestamp.IsZero()

@@ -226,21 +226,21 @@ func (r *VastAccountReconciler) attachKeys(ctx context.Context, in *sweepInput) 
 	}
 }
 
-// instancesElsewhere collects the UIDs of the WarmInstances of all other
-// accounts that this process can see. Two account objects may hold keys of one
-// user, and neither may take the other's rentals for leaks.
-func (r *VastAccountReconciler) instancesElsewhere(ctx context.Context, account types.NamespacedName) (map[string]bool, error) {
+// instancesElsewhere collects what the WarmInstances of all other accounts hold
+// that this process can see. Two account objects may hold keys of one user, and
+// neither may take the other's rentals for leaks.
+func (r *VastAccountReconciler) instancesElsewhere(ctx context.Context, account types.NamespacedName) (planner.Elsewhere, error) {
 	var list warmpool.WarmInstanceList
 	if err := r.Client.List(ctx, &list); err != nil {
-		return nil, err
+		return planner.Elsewhere{}, err
 	}
-	elsewhere := map[string]bool{}
+	var others []planner.Instance
 	for k := range list.Items {
 		if instance := &list.Items[k]; instance.Namespace != account.Namespace || instance.Spec.AccountRef.Name != account.Name {
-			elsewhere[string(instance.UID)] = true
+			others = append(others, plannerInstance(instance))
 		}
 	}
-	return elsewhere, nil
+	return planner.RecordElsewhere(others), nil
 }
 
 // machineBlock is how long a machine is avoided: the longest that any pool of

@@ -36,8 +36,8 @@ type sweepInput struct {
 	instances []warmpool.WarmInstance
 	planned   []planner.Instance
 	blockFor  time.Duration
-	// elsewhere holds the UIDs of the WarmInstances of other accounts.
-	elsewhere map[string]bool
+	// elsewhere is what the WarmInstances of other accounts hold.
+	elsewhere planner.Elsewhere
 	startedAt time.Time
 }
 
@@ -118,7 +118,7 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	}
 	now := r.Clock.Now()
 	plan.resolved = planner.ResolveAttempts(&planner.ResolveInput{
-		Instances: in.planned, Installation: r.InstallationID, Sweep: plan.sweep,
+		Instances: in.planned, Installation: r.InstallationID, Elsewhere: in.elsewhere, Sweep: plan.sweep,
 		Memory: in.session.attempts, AttemptDeadline: attemptDeadline,
 	})
 	in.session.attempts = plan.resolved.Memory

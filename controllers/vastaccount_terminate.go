@@ -53,6 +53,8 @@ func (r *VastAccountReconciler) reconcileTerminate(ctx context.Context, req ctrl
 	switch now := r.Clock.Now(); {
 	case more:
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
+	case len(plan.NeedLookup) > 0:
+		return ctrl.Result{RequeueAfter: lookupRetry}, nil
 	case !plan.NextAt.IsZero():
 		return ctrl.Result{RequeueAfter: max(plan.NextAt.Sub(now), time.Second)}, nil
 	default:
@@ -115,6 +117,10 @@ func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.Termin
 	plan := planner.PlanTerminations(input)
 	in.session.ends = plan.Memory
 	maps.DeleteFunc(in.session.lookups, func(id int64, _ planner.Lookup) bool {
+		_, remembered := plan.Memory[id]
+		return !remembered
+	})
+	maps.DeleteFunc(in.session.lookupFails, func(id int64, _ int) bool {
 		_, remembered := plan.Memory[id]
 		return !remembered
 	})
@@ -201,30 +207,39 @@ func (r *VastAccountReconciler) executeTerminate(ctx context.Context, in *termin
 	if len(plan.Destroys) > 0 {
 		group.Go(func() error { return r.destroy(groupCtx, in, &plan.Destroys[0]) })
 	}
+	answered := false
 	if len(plan.NeedLookup) > 0 {
-		group.Go(func() error { return r.lookup(groupCtx, in, plan.NeedLookup[0]) })
+		group.Go(func() error {
+			answered = r.lookup(groupCtx, in, in.session.nextLookup(plan.NeedLookup))
+			return nil
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return false, err
 	}
-	return len(plan.Destroys) > 1 || len(plan.NeedLookup) > 0, nil
+	return len(plan.Destroys) > 1 || answered, nil
 }
 
-// lookup asks for one rental by its number.
-func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, id int64) error {
+// lookupRetry is the pause after a look-up that told nothing.
+const lookupRetry = 5 * time.Second
+
+// lookup asks for one rental by its number. It returns false when that told nothing.
+func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, id int64) bool {
 	at := r.Clock.Now()
 	rental, err := in.link.provider.GetRental(ctx, id)
 	if err != nil {
 		log.FromContext(ctx).V(1).Info("Looking up failed", "rental", id, "error", err.Error())
-		return nil
+		in.session.putLookupLast(id)
+		return false
 	}
 	if rental == nil && !r.isStillOurAccount(ctx, in) {
-		return nil
+		return false
 	}
 	in.session.mu.Lock()
 	defer in.session.mu.Unlock()
+	delete(in.session.lookupFails, id)
 	in.session.lookups[id] = planner.Lookup{At: at, Gone: rental == nil}
-	return nil
+	return true
 }
 
 // isStillOurAccount asks whose key it is, after a look-up found nothing: a key

@@ -126,19 +126,8 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 	case after.Status.Failure != nil:
 		return true, "", nil
 	}
-	// What Vast.ai itself has stopped, as it stops everything when the credit is
-	// used up, is no fault of our sight: sparing it would leave it stopped for
-	// ever. One that is only starting is spared as well: when those that were
-	// ready cannot be reached, neither can it.
-	if failure.Reason != planner.HealthInstanceStopped {
-		var list warmpool.WarmInstanceList
-		if err := r.Client.List(ctx, &list, client.InNamespace(in.instance.Namespace), client.MatchingFields{indexPool: in.pool.Name}); err != nil {
-			return false, "", err
-		}
-		if budget := healthBudget(list.Items, in.pool); budget.Suspended {
-			log.FromContext(ctx).V(1).Info("Sparing a failed instance", "reason", failure.Reason, "message", budget.Message)
-			return false, "It is kept, because too many instances of the pool fail at once.", nil
-		}
+	if kept, err := r.sparedFor(ctx, in, after, failure); err != nil || kept != "" {
+		return false, kept, err
 	}
 	after.Status.Failure = &warmpool.InstanceFailure{
 		Reason: failure.Reason, Message: bounded(failure.Message, maxAdmissionMessage), HostFault: failure.HostFault,

@@ -129,14 +129,18 @@ func verdictAccount(in *poolInput) planner.VerdictAccount {
 }
 
 // accountTrusted is true after a trusted sweep that is not too old (I5).
-func accountTrusted(in *poolInput) bool {
-	if in.account == nil || in.account.Status.LastSweep == nil || !in.account.Status.LastSweep.Trusted || in.sweptAt.IsZero() {
+func accountTrusted(in *poolInput) bool { return isTrusted(in.account, in.sweptAt, in.now) }
+
+// isTrusted is true when this process has read the account in good order, and
+// not too long ago.
+func isTrusted(account *warmpool.VastAccount, sweptAt, now time.Time) bool {
+	if account == nil || account.Status.LastSweep == nil || !account.Status.LastSweep.Trusted || sweptAt.IsZero() {
 		// What an earlier process saw is not enough: it may have been long ago by now.
 		return false
 	}
-	age := in.now.Sub(in.sweptAt)
+	age := now.Sub(sweptAt)
 	const slack = time.Minute
-	return age >= -time.Second && age <= 2*pollPeriod(in.account)+slack
+	return age >= -time.Second && age <= 2*pollPeriod(account)+slack
 }
 
 // sizeHeadroom is the smaller of the pool's and the account's headroom.
@@ -167,13 +171,16 @@ func cheapestOffer(in *poolInput) fleet.USDMicros {
 func healthBudget(instances []warmpool.WarmInstance, pool *warmpool.WarmPool) planner.BudgetVerdict {
 	counted := make([]planner.BudgetInstance, 0, len(instances))
 	for k := range instances {
-		instance := &instances[k]
-		counted = append(counted, planner.BudgetInstance{
-			Name: instance.Name, WasReady: instance.Status.ReadyTime != nil, Deleting: !instance.DeletionTimestamp.IsZero(),
-			Healthy: meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady),
-		})
+		counted = append(counted, budgetInstance(&instances[k]))
 	}
 	return planner.ComputeHealthBudget(counted, percentOf(pool.Spec.Remediation.MaxUnhealthy))
+}
+
+func budgetInstance(instance *warmpool.WarmInstance) planner.BudgetInstance {
+	return planner.BudgetInstance{
+		Name: instance.Name, WasReady: instance.Status.ReadyTime != nil, Deleting: !instance.DeletionTimestamp.IsZero(),
+		Healthy: meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady),
+	}
 }
 
 // percentOf reads "40%"; the API server has checked the form.

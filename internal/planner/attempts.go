@@ -68,6 +68,8 @@ type ResolveInput struct {
 	Instances []Instance
 	// Installation is our installation id; other labels are not ours.
 	Installation string
+	// Elsewhere is what the WarmInstances of other accounts hold.
+	Elsewhere Elsewhere
 	// Sweep is the latest one.
 	Sweep Sweep
 	// Memory is the result of the last call; nil after a start.
@@ -109,6 +111,11 @@ func ResolveAttempts(in *ResolveInput) ResolvePlan {
 	r := resolver{
 		in: in, plan: &plan, owners: recordedBy(in.Instances),
 		rows: attemptRows(&in.Sweep.Listing, in.Installation),
+	}
+	for id := range in.Elsewhere.Rentals {
+		if _, here := r.owners[id]; !here {
+			r.owners[id] = "" // nobody of this account
+		}
 	}
 	for k := range in.Instances {
 		r.resolveInstance(&in.Instances[k])

@@ -12,9 +12,9 @@ import (
 // installation id, and every rental that a WarmInstance records, whatever the
 // listing says of it. Claims do not matter, and neither does trust: a person
 // has asked for it. A nil listing adds nothing, and
-// neither do the rentals of WarmInstances elsewhere: of other account objects,
-// by UID. Ordered by id.
-func EmergencyStop(instances []Instance, listing *fleet.Listing, installation string, elsewhere map[string]bool) []ExtraRental {
+// neither do the rentals of WarmInstances elsewhere, of other account objects.
+// Ordered by id.
+func EmergencyStop(instances []Instance, listing *fleet.Listing, installation string, elsewhere Elsewhere) []ExtraRental {
 	all := map[int64]ExtraRental{}
 	for k := range instances {
 		for _, rental := range instances[k].RecordedRentals() {
@@ -27,7 +27,7 @@ func EmergencyStop(instances []Instance, listing *fleet.Listing, installation st
 	if listing != nil {
 		for _, row := range rentalsByID(listing) {
 			label, ours := fleet.ParseLabel(row.Label)
-			if _, recorded := all[row.ID]; recorded || !ours || label.Installation != installation || elsewhere[label.InstanceUID] {
+			if _, recorded := all[row.ID]; recorded || !ours || label.Installation != installation || elsewhere.holds(row.ID, &label) {
 				continue
 			}
 			all[row.ID] = ExtraRental{

@@ -23,10 +23,10 @@ func TestEmergencyStop(t *testing.T) {
 		return list
 	}
 	instances := []Instance{claimed, rented("unlisted", 2, usd(40)), blank("c", 0)}
-	if diff := cmp.Diff([]int64{2, 3, 9}, ids(EmergencyStop(instances, &listing, testInstallation, nil))); diff != "" {
+	if diff := cmp.Diff([]int64{2, 3, 9}, ids(EmergencyStop(instances, &listing, testInstallation, Elsewhere{}))); diff != "" {
 		t.Errorf("with a list (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]int64{2, 3}, ids(EmergencyStop(instances, nil, testInstallation, nil))); diff != "" {
+	if diff := cmp.Diff([]int64{2, 3}, ids(EmergencyStop(instances, nil, testInstallation, Elsewhere{}))); diff != "" {
 		t.Errorf("without a list (-want +got):\n%s", diff)
 	}
 }

@@ -76,14 +76,41 @@ type LeakMemory struct {
 	EndedAt map[int64]time.Time
 }
 
+// Elsewhere is what the WarmInstances of other accounts hold. Two account objects
+// may share one user; what the other one records is no leak. The zero value
+// holds nothing.
+type Elsewhere struct {
+	// UIDs names the WarmInstances: what carries their label is theirs.
+	UIDs map[string]bool
+	// Rentals are those that they record, whatever label they carry by now.
+	Rentals map[int64]bool
+}
+
+// RecordElsewhere collects what the WarmInstances of other accounts hold.
+func RecordElsewhere(instances []Instance) Elsewhere {
+	elsewhere := Elsewhere{UIDs: map[string]bool{}, Rentals: map[int64]bool{}}
+	for k := range instances {
+		elsewhere.UIDs[instances[k].UID] = true
+		for _, rental := range instances[k].RecordedRentals() {
+			elsewhere.Rentals[rental.ID] = true
+		}
+	}
+	return elsewhere
+}
+
+// holds is true for a rental that is another account object's, by its label or
+// by its number.
+func (e *Elsewhere) holds(rentalID int64, label *fleet.Label) bool {
+	return e.UIDs[label.InstanceUID] || e.Rentals[rentalID]
+}
+
 // LeakInput is what FindLeaks looks at.
 type LeakInput struct {
 	// Instances are all WarmInstances of the account, read after the sweep: an
 	// object that is created meanwhile must not look like a leak.
 	Instances []Instance
-	// Elsewhere holds the UIDs of WarmInstances of other accounts. Two account
-	// objects may share one user; what the other one records is no leak.
-	Elsewhere map[string]bool
+	// Elsewhere is what the WarmInstances of other accounts hold.
+	Elsewhere Elsewhere
 	// Installation is our installation id.
 	Installation string
 	// Sweep is the latest one.
@@ -155,7 +182,7 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	}
 	for _, row := range rentalsByID(&in.Sweep.Listing) {
 		label, ours := fleet.ParseLabel(row.Label)
-		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded || in.Elsewhere[label.InstanceUID] {
+		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded || in.Elsewhere.holds(row.ID, &label) {
 			continue
 		}
 		owner := byUID[label.InstanceUID]

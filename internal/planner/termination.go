@@ -363,11 +363,18 @@ func (t *terminator) alert(instance *Instance, recorded []RecordedRental) {
 }
 
 // planExtras ends rentals that no object records. An extra is over when no
-// trusted sweep reports it any more, so it needs no evidence of its own.
+// trusted sweep reports it any more, so it needs no evidence of its own. One that
+// an object which stays has taken over since is that object's.
 func (t *terminator) planExtras() {
+	kept := map[int64]bool{}
+	for k := range t.in.Instances {
+		if instance := &t.in.Instances[k]; instance.HasRental() && !instance.Deleting {
+			kept[instance.Rental.ID] = true
+		}
+	}
 	for k := range t.in.Extras {
 		extra := &t.in.Extras[k]
-		if t.planned(extra.RentalID) {
+		if t.planned(extra.RentalID) || (kept[extra.RentalID] && extra.Reason != ReasonEmergencyStop) {
 			continue
 		}
 		t.destroy(&Destroy{
