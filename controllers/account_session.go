@@ -36,6 +36,10 @@ type accountSession struct {
 	// observedAt is the start of the last trusted sweep that was written into
 	// the objects.
 	observedAt time.Time
+	// increases are the hosts' pending proposals by rental, read at increasesAt.
+	// Only the sweep touches them.
+	increases   map[int64]fleet.PriceIncrease
+	increasesAt time.Time
 	// extras are rentals that no object names as its own and that must end.
 	extras []planner.ExtraRental
 

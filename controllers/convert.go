@@ -101,6 +101,7 @@ func plannerRental(status *warmpool.WarmInstanceStatus) *planner.InstanceRental 
 		PriceKnown:         status.Price.ObservedTime != nil,
 		RecordedAt:         timeOf(status.Rental.RecordedTime),
 		ActualStatus:       fleet.ActualStatus(status.Provider.ActualStatus),
+		StartedAt:          timeOf(status.Rental.StartTime), EndsAt: timeOf(status.Rental.EndTime),
 	}
 }
 

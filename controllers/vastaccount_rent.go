@@ -278,7 +278,7 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
 	planned := plannerInstances(live, notInFlight)
-	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance) > int(int32Of(pool.Spec.Replicas)) {
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
@@ -292,12 +292,12 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 }
 
 // servingOf counts the unclaimed instances of a pool that are rented or being
-// rented, the given one included.
-func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance) int {
+// rented, the given one included. Those whose contract ends soon are being replaced.
+func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance, now time.Time) int {
 	serving := 0
 	for k := range planned {
 		other := &planned[k]
-		if other.Pool == poolKey(instance.Namespace, instance.Spec.PoolRef.Name) && other.IsBilling() && !other.Deleting && !other.Failed && !other.Claimed {
+		if other.Pool == poolKey(instance.Namespace, instance.Spec.PoolRef.Name) && other.IsBilling() && !other.Deleting && !other.Failed && !other.Claimed && !other.EndsSoon(now) {
 			serving++
 		}
 	}

@@ -68,6 +68,7 @@ func (r *VastAccountReconciler) reconcileSweep(ctx context.Context, req ctrl.Req
 	}
 	if plan.verdict.Trusted {
 		r.attachKeys(ctx, in)
+		r.pollIncreases(ctx, in)
 	}
 	return ctrl.Result{RequeueAfter: r.untilNextSweep(in, &plan)}, nil
 }
@@ -172,7 +173,7 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 	var failures []error
 	for k := range in.instances {
 		before := &in.instances[k]
-		after, happened := r.observeInstance(before, plan)
+		after, happened := r.observeInstance(before, in, plan)
 		if after == nil {
 			continue
 		}

@@ -49,7 +49,7 @@ func planPool(in *poolInput) poolPlan {
 	pool := sizePool(in)
 	plan.verdict = planner.ComputePoolVerdict(&planner.PoolVerdictInput{
 		Pool: pool, Instances: verdictInstances, Account: verdictAccount(in),
-		Backoff: plan.backoff, Budget: healthBudget(in.instances, in.pool), Now: in.now,
+		Backoff: plan.backoff, Budget: healthBudget(in.instances, in.pool), Trusted: accountTrusted(in), Now: in.now,
 	})
 	plan.size = planner.ComputeSize(&planner.SizeInput{
 		Pool: pool, Instances: sizeInstances, Trusted: accountTrusted(in),
@@ -75,7 +75,8 @@ func sizePool(in *poolInput) planner.SizePool {
 		Mode: planner.PoolMode(spec.Mode), Deleting: !in.pool.DeletionTimestamp.IsZero(),
 		EmergencyStop:     in.account != nil && in.account.Spec.Mode == warmpool.AccountEmergencyStop,
 		ScaleDownOrder:    planner.ScaleDownOrder(spec.ScaleDown.Order),
-		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)),
+		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)), MaxInstanceUSDPerHour: usdOf(string(spec.Cost.MaxInstanceUSDPerHour)),
+		OverCeiling: planner.OverCeilingPolicy(spec.Cost.OverCeilingPolicy),
 	}
 }
 

@@ -32,6 +32,10 @@ const (
 	ConditionStarted = "Started"
 	// ConditionTerminated: how far the end of the rental has come.
 	ConditionTerminated = "Terminated"
+	// ConditionPriceAcceptable: it costs what its offer said, within 5 percent.
+	ConditionPriceAcceptable = "PriceAcceptable"
+	// ConditionRentalSecure: the contract does not end soon.
+	ConditionRentalSecure = "RentalSecure"
 )
 
 // Condition types of a VastAccount, beside Ready and WithinCeiling.

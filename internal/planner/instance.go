@@ -73,6 +73,8 @@ type InstanceRental struct {
 	RecordedAt time.Time
 	// ActualStatus is the last reported container status.
 	ActualStatus fleet.ActualStatus
+	// StartedAt and EndsAt bound the contract; zero when unknown.
+	StartedAt, EndsAt time.Time
 }
 
 // Instance is one WarmInstance as the planner sees it. UID names it in every
