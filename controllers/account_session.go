@@ -40,6 +40,10 @@ type accountSession struct {
 	// Only the sweep touches them.
 	increases   map[int64]fleet.PriceIncrease
 	increasesAt time.Time
+	// twins are the rentals of a second writer with our installation id.
+	twins map[int64]planner.Twin
+	// stuck are the ends that take too long, as the terminator last saw them.
+	stuck []planner.StuckTermination
 	// extras are rentals that no object names as its own and that must end.
 	extras []planner.ExtraRental
 
@@ -65,6 +69,9 @@ type searchAnswer struct {
 type accountSessions struct {
 	mu    sync.Mutex
 	byKey map[types.NamespacedName]*accountSession
+	// issued holds the UIDs of WarmInstances that this process has seen or rented
+	// for, whatever their account, and when it last did.
+	issued map[string]time.Time
 }
 
 // of returns the session of an account, made on first use.

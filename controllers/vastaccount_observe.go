@@ -37,6 +37,7 @@ func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, i
 		for k := range plan.sweep.Listing.Rentals {
 			if row := &plan.sweep.Listing.Rentals[k]; row.ID == after.Status.Rental.ID {
 				observeRow(after, row, now)
+				notes = append(notes, judgeLabel(before, after, plan, now)...)
 				notes = append(notes, judgePrice(before, after, in.session.increases, now)...)
 			}
 		}
@@ -227,21 +228,26 @@ func (r *VastAccountReconciler) attachKeys(ctx context.Context, in *sweepInput) 
 	}
 }
 
-// instancesElsewhere collects the UIDs of the WarmInstances of all other
-// accounts that this process can see. Two account objects may hold keys of one
-// user, and neither may take the other's rentals for leaks.
-func (r *VastAccountReconciler) instancesElsewhere(ctx context.Context, account types.NamespacedName) (map[string]bool, error) {
+// gatherElsewhere collects the WarmInstances of all other accounts that this
+// process can see. Two account objects may hold keys of one user, and neither may
+// take the other's rentals for leaks.
+func (r *VastAccountReconciler) gatherElsewhere(ctx context.Context, account types.NamespacedName, in *sweepInput) error {
 	var list warmpool.WarmInstanceList
 	if err := r.Client.List(ctx, &list); err != nil {
-		return nil, err
+		return err
 	}
-	elsewhere := map[string]bool{}
+	in.elsewhere, in.recordedElsewhere = map[string]bool{}, map[int64]string{}
 	for k := range list.Items {
-		if instance := &list.Items[k]; instance.Namespace != account.Namespace || instance.Spec.AccountRef.Name != account.Name {
-			elsewhere[string(instance.UID)] = true
+		instance := &list.Items[k]
+		if instance.Namespace == account.Namespace && instance.Spec.AccountRef.Name == account.Name {
+			continue
+		}
+		in.elsewhere[string(instance.UID)] = true
+		if instance.Status.Rental != nil {
+			in.recordedElsewhere[instance.Status.Rental.ID] = instance.Namespace + "/" + instance.Name
 		}
 	}
-	return elsewhere, nil
+	return nil
 }
 
 // machineBlock is how long a machine is avoided: the longest that any pool of

@@ -84,7 +84,7 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 	}
 	in.state = planner.AdmissionState{
 		Instances: plannerInstances(live, session.isInFlight),
-		Listing:   session.lastListing(), Account: session.spendState(&account, r.Lease.IsFresh()),
+		Listing:   session.lastListing(), Account: r.spendState(ctx, &account, session),
 		Blocked: plannerBlocked(account.Status.BlockedMachines), Now: now,
 	}
 	in.pending = planner.RankPending(admissionPools, in.state.Instances, now)
@@ -197,6 +197,7 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 		}
 		return false, nil
 	}
+	r.sessions.issue(r.Clock.Now(), string(instance.UID))
 	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
 	defer done()
 	attempt, err := r.journalAttempt(ctx, instance, admission, &request)
@@ -266,7 +267,7 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
 		return nil, err
 	}
-	state := in.session.spendState(&account, r.Lease.IsFresh())
+	state := r.spendState(ctx, &account, in.session)
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
 	}

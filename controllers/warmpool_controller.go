@@ -89,9 +89,11 @@ type poolInput struct {
 // poolPlan is what to do about a pool and what its status says.
 type poolPlan struct {
 	failures []planner.PoolFailure
-	backoff  planner.BackoffState
-	size     planner.SizePlan
-	verdict  planner.PoolVerdict
+	// success is the newest one that still forgives the failures before it.
+	success planner.Success
+	backoff planner.BackoffState
+	size    planner.SizePlan
+	verdict planner.PoolVerdict
 }
 
 // Reconcile gathers, plans, executes and reports for one pool. A plan that

@@ -21,8 +21,7 @@ func planPool(in *poolInput) poolPlan {
 	sizeInstances := make([]planner.SizeInstance, 0, len(verdictInstances))
 	var plan poolPlan
 	plan.failures = plannerFailures(in.pool.Status.Failures.Recent)
-	var lastSuccess time.Time
-	readyNow := 0
+	var ready []planner.Success
 	for k := range verdictInstances {
 		instance := &verdictInstances[k]
 		sizeInstances = append(sizeInstances, instance.SizeInstance)
@@ -32,15 +31,14 @@ func planPool(in *poolInput) poolPlan {
 			plan.failures = planner.RecordFailures(plan.failures, poolFailure(&instance.Instance))
 		}
 		if instance.Ready && !instance.Failed {
-			readyNow++
-			if instance.ReadyAt.After(lastSuccess) {
-				lastSuccess = instance.ReadyAt
-			}
+			ready = append(ready, planner.Success{InstanceUID: instance.UID, At: instance.ReadyAt})
 		}
 	}
+	remembered := &in.pool.Status.Failures
+	plan.success = planner.NewestSuccess(planner.Success{InstanceUID: remembered.LastSuccessUID, At: timeOf(remembered.LastSuccessTime)}, ready, plan.failures)
 	backoff := in.pool.Spec.Remediation.Backoff
 	plan.backoff = planner.ComputeBackoff(&planner.BackoffInput{
-		Failures: plan.failures, LastSuccess: lastSuccess, ReadyNow: readyNow, TemplateHash: templateHash(&in.pool.Spec.Template),
+		Failures: plan.failures, LastSuccess: plan.success.At, ReadyNow: len(ready), TemplateHash: templateHash(&in.pool.Spec.Template),
 		Policy: planner.BackoffPolicy{
 			InitialSeconds: int64(backoff.InitialSeconds), MaxSeconds: int64(backoff.MaxSeconds), ResetAfterSeconds: int64(backoff.ResetAfterSeconds),
 		},

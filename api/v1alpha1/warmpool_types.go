@@ -310,6 +310,14 @@ type PoolFailures struct {
 	// nextAttemptTime is when the next instance may be rented.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+	// lastSuccessTime is when the instance of lastSuccessUID became Ready. It forgives the
+	// failures before it, unless that instance failed in the end.
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+	// lastSuccessUID is the UID of the instance that became Ready last.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LastSuccessUID string `json:"lastSuccessUID,omitempty"`
 	// recent failures, newest first.
 	// +listType=map
 	// +listMapKey=instanceUID

@@ -75,6 +75,10 @@ type InstanceRental struct {
 	ActualStatus fleet.ActualStatus
 	// StartedAt and EndsAt bound the contract; zero when unknown.
 	StartedAt, EndsAt time.Time
+	// Label is what it was labelled with; LabelRestoredAt is when a label that
+	// somebody had changed was put back, zero for never.
+	Label           string
+	LabelRestoredAt time.Time
 }
 
 // Instance is one WarmInstance as the planner sees it. UID names it in every
@@ -110,6 +114,9 @@ type Instance struct {
 	Failure fleet.Failure
 	// TemplateHash is the hash of the template it was made from.
 	TemplateHash string
+	// AdoptRentalID is the rental that a person made this instance for, 0 for
+	// one that is to be rented.
+	AdoptRentalID int64
 	// AbandonRentalID is the id that a person named to let go of, 0 when none.
 	AbandonRentalID int64
 }

@@ -92,6 +92,9 @@ type LeakInput struct {
 	Memory LeakMemory
 	// Policy is the account's.
 	Policy LeakPolicy
+	// Twins are rentals of a second writer with our id. While there are any, no
+	// leak is ended: it may be that writer's production.
+	Twins map[int64]Twin
 	// Now is the time of the decision.
 	Now time.Time
 }
@@ -140,6 +143,10 @@ func FindLeaks(in *LeakInput) LeakPlan {
 			plan.Memory.EndedAt[id] = at
 		}
 	}
+	//warmpool:gate leaks-frozen-by-a-twin
+	if len(in.Twins) > 0 {
+		return plan
+	}
 	if in.Sweep.Trusted && in.Policy.Action == LeakTerminate {
 		endLeaks(in, &plan)
 	}
@@ -179,11 +186,11 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	return sightings
 }
 
-// mayHaveMade is true when the numbered attempt of the instance asked for the
-// row's machine.
+// mayHaveMade is true when the numbered attempt of the instance can have made
+// the row.
 func (i *Instance) mayHaveMade(row *fleet.Rental, number int32) bool {
 	return slices.ContainsFunc(i.Attempts, func(a Attempt) bool {
-		return a.Number == number && a.MachineID == row.MachineID
+		return a.Number == number && a.couldHaveMade(row)
 	})
 }
 
@@ -192,6 +199,10 @@ func endLeaks(in *LeakInput, plan *LeakPlan) {
 	for k := range plan.Leaks {
 		leak := &plan.Leaks[k]
 		if leak.OwnerExists || leak.Age < in.Policy.MinAge {
+			continue
+		}
+		//warmpool:gate leak-being-adopted
+		if isNamedForAdoption(in.Instances, leak.RentalID) {
 			continue
 		}
 		if _, decided := plan.Memory.EndedAt[leak.RentalID]; !decided {

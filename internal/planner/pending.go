@@ -131,7 +131,12 @@ func RankPending(pools []AdmissionPool, instances []Instance, now time.Time) Pen
 func waiting(instances []Instance) []*Instance {
 	var found []*Instance
 	for k := range instances {
-		if instance := &instances[k]; !instance.Deleting && !instance.Failed && !instance.HasRental() {
+		instance := &instances[k]
+		//warmpool:gate adopting-never-rents
+		if instance.IsAdopting() {
+			continue
+		}
+		if !instance.Deleting && !instance.Failed && !instance.HasRental() {
 			found = append(found, instance)
 		}
 	}

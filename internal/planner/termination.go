@@ -19,6 +19,8 @@ const (
 	maxDestroyRetry   = 5 * time.Minute
 	// stuckAfter is when an end that is not confirmed becomes an alert.
 	stuckAfter = 10 * time.Minute
+	// stuckReminder is how often the alert is brought up to date.
+	stuckReminder = time.Minute
 )
 
 // RentalEvidence is what is remembered of one rental on its way out.
@@ -158,8 +160,8 @@ type TerminationPlan struct {
 	Stuck []StuckTermination
 	// Memory is for the next call.
 	Memory TerminationMemory
-	// NextAt is when time alone changes the plan: the next destroy that is
-	// due; zero for none.
+	// NextAt is when time alone changes the plan: the next destroy that is due, or
+	// an end that has taken too long by then; zero for none.
 	NextAt time.Time
 }
 
@@ -342,7 +344,7 @@ func (t *terminator) showsOther(instance *Instance) bool {
 		for n := range instance.Attempts {
 			attempt := &instance.Attempts[n]
 			unrecorded := row.ID != attempt.RentalID && row.ID != instance.AbandonRentalID && (!instance.HasRental() || row.ID != instance.Rental.ID)
-			if attempt.Number == label.Attempt && attempt.MachineID == row.MachineID && unrecorded {
+			if attempt.Number == label.Attempt && attempt.couldHaveMade(row) && unrecorded {
 				return true
 			}
 		}
@@ -352,9 +354,11 @@ func (t *terminator) showsOther(instance *Instance) bool {
 
 // alert reports an end that takes too long.
 func (t *terminator) alert(instance *Instance, recorded []RecordedRental) {
-	if t.in.Now.Sub(instance.DeletingSince) < stuckAfter {
+	if at := instance.DeletingSince.Add(stuckAfter); t.in.Now.Before(at) {
+		t.plan.NextAt = earliest(t.plan.NextAt, at)
 		return
 	}
+	t.plan.NextAt = earliest(t.plan.NextAt, t.in.Now.Add(stuckReminder))
 	stuck := StuckTermination{UID: instance.UID, Since: instance.DeletingSince, USDPerHour: Cost(instance)}
 	if len(recorded) > 0 {
 		stuck.RentalID = recorded[0].ID

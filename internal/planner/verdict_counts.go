@@ -51,6 +51,9 @@ func (v *verdict) count(instance *VerdictInstance) {
 	}
 	switch state {
 	case StatePending:
+		if instance.IsAdopting() {
+			break // no offer would help it
+		}
 		v.waiting = append(v.waiting, instance)
 	case StateProvisioning:
 		v.coming = append(v.coming, instance)

@@ -131,6 +131,9 @@ func victimOrder(in *SizeInput) []candidate {
 	order := make([]candidate, 0, len(in.Instances))
 	for k := range in.Instances {
 		instance := &in.Instances[k]
+		if instance.IsAdopting() && !endsAll(&in.Pool) {
+			continue // it is a person's, costs nothing, and counts once it has its rental
+		}
 		if state := StateOf(instance, in.Now); state != StateTerminating {
 			order = append(order, candidate{
 				instance: instance, state: state, cost: Cost(&instance.Instance),
@@ -149,6 +152,11 @@ func victimOrder(in *SizeInput) []candidate {
 		)
 	})
 	return order
+}
+
+// endsAll is true for a pool that keeps nothing.
+func endsAll(pool *SizePool) bool {
+	return pool.EmergencyStop || pool.Deleting || pool.Mode == ModeDrain
 }
 
 // compareWithinRank applies the pool's order among Ready instances, and puts
