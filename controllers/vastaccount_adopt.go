@@ -101,6 +101,15 @@ func (r *VastAccountReconciler) bind(ctx context.Context, in *sweepInput, at int
 	return nil
 }
 
+// passwordSecretOf names the Secret with the password of an instance: its own, or
+// the one that a person gave for a rental that was taken over.
+func passwordSecretOf(instance *warmpool.WarmInstance) string {
+	if instance.Spec.Adopt != nil {
+		return instance.Spec.Adopt.CredentialsSecretRef.Name
+	}
+	return secretNameFor(instance)
+}
+
 // adoptedPassword checks that there is a password to ask the instance with. It
 // returns what is missing.
 func (r *VastAccountReconciler) adoptedPassword(ctx context.Context, instance *warmpool.WarmInstance) (problem string, err error) {
