@@ -42,6 +42,8 @@ type accountSession struct {
 	increasesAt time.Time
 	// twins are the rentals of a second writer with our installation id.
 	twins map[int64]planner.Twin
+	// endingSince is when this process first saw that an instance is to end, by UID.
+	endingSince map[string]time.Time
 	// stuck are the ends that take too long, as the terminator last saw them.
 	stuck []planner.StuckTermination
 	// extras are rentals that no object names as its own and that must end.

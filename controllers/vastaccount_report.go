@@ -170,10 +170,10 @@ func (r *VastAccountReconciler) setAccountConditions(ctx context.Context, in *sw
 		{warmpool.ConditionCredentialsValid, in.link.verified, in.link.reason, in.link.message},
 		identityCondition(in, account, state.Twin),
 		{warmpool.ConditionListTrusted, plan.verdict.Trusted, plan.verdict.Reason, plan.verdict.Message},
-		ceilingCondition(account),
+		ceilingCondition(account, planner.Committed(in.planned)),
 		balanceCondition(account, &state),
 		leaksCondition(account),
-		stuckCondition(in),
+		stuckCondition(in), clockCondition(in.link.provider),
 		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "No call that Warmpool needs has been retired by Vast.ai."},
 	}
 	if plan.verdict.Reason == planner.ReasonAPIDeprecated {
@@ -206,14 +206,18 @@ func identityCondition(in *sweepInput, account *warmpool.VastAccount, twin strin
 	return answer
 }
 
-func ceilingCondition(account *warmpool.VastAccount) condition {
+// ceilingCondition is about everything in the account; recorded is the part of it
+// that WarmInstances account for. Nothing is ended for it: which pool would have to
+// give, only a person can say.
+func ceilingCondition(account *warmpool.VastAccount, recorded fleet.USDMicros) condition {
 	committed, ceiling := usdOf(string(account.Status.CommittedUSDPerHour)), usdOf(string(account.Spec.CeilingUSDPerHour))
 	if committed <= ceiling {
 		return condition{warmpool.ConditionWithinCeiling, true, reasonAsIs, fmt.Sprintf("$%s/h of $%s/h is committed.", committed, ceiling)}
 	}
 	return condition{warmpool.ConditionWithinCeiling, false, planner.ReasonAccountCeilingReached, fmt.Sprintf(
-		"$%s/h is committed, $%s/h more than the ceiling $%s/h: it was lowered, a price rose, or something else was rented in the account. Nothing more is rented. Raise spec.ceilingUSDPerHour, or end something.",
-		committed, committed-ceiling, ceiling)}
+		"$%s/h is committed, $%s/h more than the ceiling $%s/h; $%s/h of it is for instances that no WarmInstance records. The ceiling was lowered, a price rose, or something else was rented in the account. Nothing more is rented, and nothing is ended for it. "+
+			"Raise spec.ceilingUSDPerHour, end what others rented, or lower spec.cost.ceilingUSDPerHour of a pool, which then ends its own.",
+		committed, committed-ceiling, ceiling, max(committed-recorded, 0))}
 }
 
 func balanceCondition(account *warmpool.VastAccount, state *planner.AccountState) condition {

@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,11 +59,38 @@ func stuckMessage(instance *warmpool.WarmInstance, stuck *planner.StuckTerminati
 		text += fmt.Sprintf("The last list does not show rental %d; it takes two trusted lists and a look-up to be certain", stuck.RentalID)
 	}
 	if termination := instance.Status.Termination; termination != nil {
-		text += fmt.Sprintf(". Vast.ai was asked %d times; the last answer: %s", termination.Requests, termination.Message)
+		text += fmt.Sprintf(". Vast.ai was asked %d times; the last answer: %s.", termination.Requests, strings.TrimRight(termination.Message, "."))
 	} else {
-		text += ". Vast.ai could not be asked yet: the conditions of the VastAccount say why"
+		text += ". Vast.ai could not be asked yet: the conditions of the VastAccount say why."
 	}
 	return text + fmt.Sprintf(" If it bills on, destroy it in the Vast.ai console. To let go of the object at your own risk: kubectl annotate wi %s %s=%d", instance.Name, warmpool.AnnotationAbandonRental, stuck.RentalID)
+}
+
+// sawEnding is when the end of an instance was first asked for, or else when this
+// process first saw that it is wanted. The object's own deletion time is by the
+// clock of the API server.
+func (a *accountSession) sawEnding(instance *warmpool.WarmInstance, now time.Time) time.Time {
+	if termination := instance.Status.Termination; termination != nil && termination.RequestedTime != nil {
+		return termination.RequestedTime.Time
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.endingSince == nil {
+		a.endingSince = map[string]time.Time{}
+	}
+	since, seen := a.endingSince[string(instance.UID)]
+	if !seen {
+		since = now
+		a.endingSince[string(instance.UID)] = now
+	}
+	return since
+}
+
+// forgetEnding forgets the instances that are gone.
+func (a *accountSession) forgetEnding(instances map[string]*warmpool.WarmInstance) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.endingSince, func(uid string, _ time.Time) bool { return instances[uid] == nil })
 }
 
 // listedAs finds a rental in a listing.

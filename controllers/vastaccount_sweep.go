@@ -105,6 +105,8 @@ func (r *VastAccountReconciler) gatherSweep(ctx context.Context, key types.Names
 	}
 	in.instances = live
 	in.planned = plannerInstances(live, in.session.isInFlight)
+	steps := r.clock.look(r.Clock.Now())
+	steps.CorrectInstances(in.planned)
 	if err = r.gatherElsewhere(ctx, key, in); err != nil {
 		return nil, err
 	}

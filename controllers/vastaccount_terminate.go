@@ -86,8 +86,14 @@ func (r *VastAccountReconciler) gatherTerminate(ctx context.Context, key types.N
 		in.instances[string(instance.UID)] = instance
 		planned := plannerInstance(instance)
 		planned.InFlight = in.session.isInFlight(planned.UID)
+		if planned.Deleting {
+			planned.EndingSince = in.session.sawEnding(instance, r.Clock.Now())
+		}
 		in.planned = append(in.planned, planned)
 	}
+	steps := r.clock.look(r.Clock.Now())
+	steps.CorrectInstances(in.planned)
+	in.session.forgetEnding(in.instances)
 	return in, nil
 }
 

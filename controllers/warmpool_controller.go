@@ -39,6 +39,8 @@ type WarmPoolReconciler struct {
 	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Clock is the only clock.
 	Clock clock.WithTicker
+
+	clock clockWatch
 }
 
 // SetupWithManager registers the controller.
@@ -84,6 +86,8 @@ type poolInput struct {
 	// sweptAt is when this process last read the account's instances, zero before.
 	sweptAt time.Time
 	now     time.Time
+	// steps corrects what our clock said before it was set.
+	steps planner.ClockSteps
 }
 
 // poolPlan is what to do about a pool and what its status says.
@@ -140,6 +144,7 @@ func quietConflict(err error) error {
 // the pool is gone.
 func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedName, reader client.Reader, narrow ...client.ListOption) (*poolInput, error) {
 	in := &poolInput{pool: &warmpool.WarmPool{}, now: r.Clock.Now()}
+	in.steps = r.clock.look(in.now)
 	if err := reader.Get(ctx, key, in.pool); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func planPool(in *poolInput) poolPlan {
 	plan.success = planner.NewestSuccess(planner.Success{InstanceUID: remembered.LastSuccessUID, At: timeOf(remembered.LastSuccessTime)}, ready, plan.failures)
 	backoff := in.pool.Spec.Remediation.Backoff
 	plan.backoff = planner.ComputeBackoff(&planner.BackoffInput{
-		Failures: plan.failures, LastSuccess: plan.success.At, ReadyNow: len(ready), TemplateHash: templateHash(&in.pool.Spec.Template),
+		Failures: correctFailures(plan.failures, &in.steps), LastSuccess: in.steps.Correct(plan.success.At), ReadyNow: len(ready), TemplateHash: templateHash(&in.pool.Spec.Template),
 		Policy: planner.BackoffPolicy{
 			InitialSeconds: int64(backoff.InitialSeconds), MaxSeconds: int64(backoff.MaxSeconds), ResetAfterSeconds: int64(backoff.ResetAfterSeconds),
 		},
@@ -54,6 +55,16 @@ func planPool(in *poolInput) poolPlan {
 		HeadroomUSDPerHour: sizeHeadroom(in, plan.verdict.HeadroomUSDPerHour), CheapestUSDPerHour: cheapestOffer(in), Now: in.now,
 	})
 	return plan
+}
+
+// correctFailures returns the failures with the times that the present clock would
+// have given them: setting it forward must not end a pause.
+func correctFailures(failures []planner.PoolFailure, steps *planner.ClockSteps) []planner.PoolFailure {
+	corrected := slices.Clone(failures)
+	for k := range corrected {
+		corrected[k].At = steps.Correct(corrected[k].At)
+	}
+	return corrected
 }
 
 // sayWhyNot puts an error of the cluster where people look: the pool cannot

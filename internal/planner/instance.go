@@ -94,6 +94,9 @@ type Instance struct {
 	Deleting bool
 	// DeletingSince is that timestamp; zero when not deleting.
 	DeletingSince time.Time
+	// EndingSince is when its end was first asked for, or first seen to be wanted,
+	// by our own clock; zero when not known.
+	EndingSince time.Time
 	// Claimed is true while a claim holds the instance.
 	Claimed bool
 	// Attempts holds every rent attempt, oldest first.

@@ -135,7 +135,7 @@ type StuckTermination struct {
 	// UID is the instance and RentalID the rental; 0 while an outcome is unknown.
 	UID      string
 	RentalID int64
-	// Since is when the object was deleted.
+	// Since is when its end was first asked for, or seen to be wanted.
 	Since time.Time
 	// USDPerHour is what may still bill.
 	USDPerHour fleet.USDMicros
@@ -354,12 +354,16 @@ func (t *terminator) showsOther(instance *Instance) bool {
 
 // alert reports an end that takes too long.
 func (t *terminator) alert(instance *Instance, recorded []RecordedRental) {
-	if at := instance.DeletingSince.Add(stuckAfter); t.in.Now.Before(at) {
+	since := instance.EndingSince
+	if since.IsZero() {
+		since = instance.DeletingSince
+	}
+	if at := since.Add(stuckAfter); t.in.Now.Before(at) {
 		t.plan.NextAt = earliest(t.plan.NextAt, at)
 		return
 	}
 	t.plan.NextAt = earliest(t.plan.NextAt, t.in.Now.Add(stuckReminder))
-	stuck := StuckTermination{UID: instance.UID, Since: instance.DeletingSince, USDPerHour: Cost(instance)}
+	stuck := StuckTermination{UID: instance.UID, Since: since, USDPerHour: Cost(instance)}
 	if len(recorded) > 0 {
 		stuck.RentalID = recorded[0].ID
 	}

@@ -207,9 +207,9 @@ func TestASecondManagerFreezesTheAccount(t *testing.T) {
 	w.sees(thePool, warmpool.ConditionFullyProvisioned, "False/DuplicateInstallation", "A second manager works in this Vast.ai account")
 	w.sawEvent("VastAccount/DuplicateInstallation")
 	w.quiet(4 * time.Minute)
+	w.stop()
+	w.startOperator()
 	w.step("a restart does not forget", func(w *world) {
-		w.stop()
-		w.startOperator()
 		w.sees(theAccount, warmpool.ConditionListTrusted, "True/Trusted")
 		w.quiet(time.Minute)
 		w.sees(theAccount, warmpool.ConditionIdentityStable, "False/DuplicateInstallation")
