@@ -39,6 +39,16 @@ type accountSession struct {
 	// observedAt is the start of the last trusted sweep that was written into
 	// the objects.
 	observedAt time.Time
+	// increases are the hosts' pending proposals by rental, read at increasesAt.
+	// Only the sweep touches them.
+	increases   map[int64]fleet.PriceIncrease
+	increasesAt time.Time
+	// twins are the rentals of a second writer with our installation id.
+	twins map[int64]planner.Twin
+	// endingSince is when this process first saw that an instance is to end, by UID.
+	endingSince map[string]time.Time
+	// stuck are the ends that take too long, as the terminator last saw them.
+	stuck []planner.StuckTermination
 	// extras are rentals that no object names as its own and that must end.
 	extras []planner.ExtraRental
 
@@ -64,6 +74,9 @@ type searchAnswer struct {
 type accountSessions struct {
 	mu    sync.Mutex
 	byKey map[types.NamespacedName]*accountSession
+	// issued holds the UIDs of WarmInstances that this process has seen or rented
+	// for, whatever their account, and when it last did.
+	issued map[string]time.Time
 }
 
 // of returns the session of an account, made on first use.

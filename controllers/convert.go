@@ -63,6 +63,9 @@ func plannerInstance(instance *warmpool.WarmInstance) planner.Instance {
 		Started:         instance.Status.ReadyTime != nil,
 		AbandonRentalID: abandonedRental(instance),
 	}
+	if instance.Spec.Adopt != nil {
+		converted.AdoptRentalID = instance.Spec.Adopt.RentalID
+	}
 	if ready := meta.FindStatusCondition(instance.Status.Conditions, warmpool.ConditionReady); ready != nil && ready.Status == metav1.ConditionTrue {
 		converted.Ready, converted.ReadyAt = true, ready.LastTransitionTime.Time
 	}
@@ -101,6 +104,8 @@ func plannerRental(status *warmpool.WarmInstanceStatus) *planner.InstanceRental 
 		PriceKnown:         status.Price.ObservedTime != nil,
 		RecordedAt:         timeOf(status.Rental.RecordedTime),
 		ActualStatus:       fleet.ActualStatus(status.Provider.ActualStatus),
+		Label:              status.Rental.Label, LabelRestoredAt: timeOf(status.Rental.LabelRestoredTime),
+		StartedAt: timeOf(status.Rental.StartTime), EndsAt: timeOf(status.Rental.EndTime),
 	}
 }
 

@@ -24,6 +24,8 @@ type Inventory interface {
 	GetRental(ctx context.Context, rentalID int64) (*fleet.Rental, error)
 	// CurrentUser says whose key it is, and the balance.
 	CurrentUser(ctx context.Context) (fleet.User, error)
+	// PendingPriceIncreases reads what hosts propose for the time after a contract ends.
+	PendingPriceIncreases(ctx context.Context) ([]fleet.PriceIncrease, error)
 }
 
 // Operator acts on one rental.
@@ -32,6 +34,8 @@ type Operator interface {
 	DestroyRental(ctx context.Context, rentalID int64) error
 	// AttachSSHKey adds a public key to a rental.
 	AttachSSHKey(ctx context.Context, rentalID int64, publicKey string) error
+	// SetLabel replaces the label of a rental.
+	SetLabel(ctx context.Context, rentalID int64, label string) error
 	// Logs returns the last lines of the container's log, redacted.
 	Logs(ctx context.Context, rentalID int64, lines int) (string, error)
 }

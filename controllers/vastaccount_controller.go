@@ -53,6 +53,7 @@ type VastAccountReconciler struct {
 	Concurrency int
 
 	sessions accountSessions
+	clock    clockWatch
 }
 
 // +kubebuilder:rbac:groups=warmpool.dev,resources=vastaccounts,verbs=get;list;watch;update

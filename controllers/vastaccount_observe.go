@@ -28,7 +28,7 @@ type note struct {
 
 // observeInstance returns the instance as a sweep shows it, or nil when
 // nothing changed.
-func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, plan *sweepPlan) (*warmpool.WarmInstance, []note) {
+func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, in *sweepInput, plan *sweepPlan) (*warmpool.WarmInstance, []note) {
 	after := before.DeepCopy()
 	now := metav1.Time{Time: r.Clock.Now()}
 	notes := r.applyResolutions(after, plan, now)
@@ -37,6 +37,8 @@ func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, p
 		for k := range plan.sweep.Listing.Rentals {
 			if row := &plan.sweep.Listing.Rentals[k]; row.ID == after.Status.Rental.ID {
 				observeRow(after, row, now)
+				notes = append(notes, judgeLabel(before, after, plan, now)...)
+				notes = append(notes, judgePrice(before, after, in.session.increases, now)...)
 			}
 		}
 	}

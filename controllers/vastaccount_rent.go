@@ -84,7 +84,7 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 	}
 	in.state = planner.AdmissionState{
 		Instances: plannerInstances(live, session.isInFlight),
-		Listing:   session.lastListing(), Account: session.spendState(&account, r.Lease.IsFresh()),
+		Listing:   session.lastListing(), Account: r.spendState(ctx, &account, session),
 		Blocked: plannerBlocked(account.Status.BlockedMachines), Now: now,
 	}
 	in.pending = planner.RankPending(admissionPools, in.state.Instances, now)
@@ -197,6 +197,7 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 		}
 		return false, nil
 	}
+	r.sessions.issue(r.Clock.Now(), string(instance.UID))
 	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
 	defer done()
 	attempt, err := r.journalAttempt(ctx, instance, admission, &request)
@@ -266,7 +267,7 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
 		return nil, err
 	}
-	state := in.session.spendState(&account, r.Lease.IsFresh())
+	state := r.spendState(ctx, &account, in.session)
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
 	}
@@ -278,7 +279,7 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
 	planned := plannerInstances(live, notInFlight)
-	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance) > int(int32Of(pool.Spec.Replicas)) {
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
@@ -292,12 +293,12 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 }
 
 // servingOf counts the unclaimed instances of a pool that are rented or being
-// rented, the given one included.
-func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance) int {
+// rented, the given one included. Those whose contract ends soon are being replaced.
+func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance, now time.Time) int {
 	serving := 0
 	for k := range planned {
 		other := &planned[k]
-		if other.Pool == poolKey(instance.Namespace, instance.Spec.PoolRef.Name) && other.IsBilling() && !other.Deleting && !other.Failed && !other.Claimed {
+		if other.Pool == poolKey(instance.Namespace, instance.Spec.PoolRef.Name) && other.IsBilling() && !other.Deleting && !other.Failed && !other.Claimed && !other.EndsSoon(now) {
 			serving++
 		}
 	}

@@ -39,9 +39,9 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 		status.BalanceUSD = signedUSD(in.link.user.BalanceUSD)
 	}
 	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
-	reportSweep(status, plan, now)
+	reportSweep(status, in, plan, now)
 	status.BlockedMachines = blockedStatus(plan.blocked)
-	r.setAccountConditions(in, plan, now)
+	r.setAccountConditions(ctx, in, plan, now)
 	if err := r.Client.Status().Update(ctx, account); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (r *VastAccountReconciler) letAccountGo(ctx context.Context, account *warmp
 	return client.IgnoreNotFound(r.Client.Update(ctx, account))
 }
 
-func reportSweep(status *warmpool.VastAccountStatus, plan *sweepPlan, now metav1.Time) {
+func reportSweep(status *warmpool.VastAccountStatus, in *sweepInput, plan *sweepPlan, now metav1.Time) {
 	sweep := &warmpool.SweepStatus{
 		Time: now, Total: int32(plan.sweep.Listing.LastTotal), Pages: int32(plan.sweep.Listing.Pages), //nolint:gosec // small counts
 		Trusted: plan.verdict.Trusted,
@@ -117,7 +117,10 @@ func reportSweep(status *warmpool.VastAccountStatus, plan *sweepPlan, now metav1
 			observed += plan.sweep.Listing.Rentals[k].PriceUSDPerHour
 		}
 		status.ObservedUSDPerHour = signedUSD(observed)
-		status.SuspectedLeaks = leaksStatus(plan.leaks.Leaks, status.SuspectedLeaks, now)
+		status.SuspectedLeaks = leaksStatus(leaksWithTwins(plan.leaks.Leaks, in.session.twins), status.SuspectedLeaks, now)
+		for k := range status.SuspectedLeaks {
+			_, status.SuspectedLeaks[k].MadeElsewhere = in.session.twins[status.SuspectedLeaks[k].RentalID]
+		}
 	}
 	status.LastSweep = sweep
 }
@@ -160,16 +163,17 @@ type condition struct {
 }
 
 // setAccountConditions sets all conditions of the account.
-func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweepPlan, now metav1.Time) {
+func (r *VastAccountReconciler) setAccountConditions(ctx context.Context, in *sweepInput, plan *sweepPlan, now metav1.Time) {
 	account := in.account
-	state := in.session.spendState(account, r.Lease.IsFresh())
+	state := r.spendState(ctx, account, in.session)
 	answers := []condition{
 		{warmpool.ConditionCredentialsValid, in.link.verified, in.link.reason, in.link.message},
-		identityCondition(in, account),
+		identityCondition(in, account, state.Twin),
 		{warmpool.ConditionListTrusted, plan.verdict.Trusted, plan.verdict.Reason, plan.verdict.Message},
-		ceilingCondition(account),
+		ceilingCondition(account, planner.Committed(in.planned)),
 		balanceCondition(account, &state),
 		leaksCondition(account),
+		stuckCondition(in), clockCondition(in.link.provider),
 		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "No call that Warmpool needs has been retired by Vast.ai."},
 	}
 	if plan.verdict.Reason == planner.ReasonAPIDeprecated {
@@ -185,10 +189,12 @@ func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweep
 	}
 }
 
-func identityCondition(in *sweepInput, account *warmpool.VastAccount) condition {
+func identityCondition(in *sweepInput, account *warmpool.VastAccount, twin string) condition {
 	answer := condition{kind: warmpool.ConditionIdentityStable, ok: in.link.isStable(account), reason: "SameUser"}
 	answer.message = fmt.Sprintf("The key belongs to Vast.ai user %d, as it always did.", in.link.user.ID)
 	switch {
+	case answer.ok && twin != "":
+		answer.ok, answer.reason, answer.message = false, planner.ReasonDuplicateInstallation, twin
 	case answer.ok:
 	case in.link.user.ID == 0:
 		answer.reason, answer.message = planner.ReasonIdentityUnverified, "It is not known whose key it is: Vast.ai says so when it accepts the key."
@@ -200,14 +206,18 @@ func identityCondition(in *sweepInput, account *warmpool.VastAccount) condition 
 	return answer
 }
 
-func ceilingCondition(account *warmpool.VastAccount) condition {
+// ceilingCondition is about everything in the account; recorded is the part of it
+// that WarmInstances account for. Nothing is ended for it: which pool would have to
+// give, only a person can say.
+func ceilingCondition(account *warmpool.VastAccount, recorded fleet.USDMicros) condition {
 	committed, ceiling := usdOf(string(account.Status.CommittedUSDPerHour)), usdOf(string(account.Spec.CeilingUSDPerHour))
 	if committed <= ceiling {
 		return condition{warmpool.ConditionWithinCeiling, true, reasonAsIs, fmt.Sprintf("$%s/h of $%s/h is committed.", committed, ceiling)}
 	}
 	return condition{warmpool.ConditionWithinCeiling, false, planner.ReasonAccountCeilingReached, fmt.Sprintf(
-		"$%s/h is committed, $%s/h more than the ceiling $%s/h: it was lowered, a price rose, or something else was rented in the account. Nothing more is rented. Raise spec.ceilingUSDPerHour, or end something.",
-		committed, committed-ceiling, ceiling)}
+		"$%s/h is committed, $%s/h more than the ceiling $%s/h; $%s/h of it is for instances that no WarmInstance records. The ceiling was lowered, a price rose, or something else was rented in the account. Nothing more is rented, and nothing is ended for it. "+
+			"Raise spec.ceilingUSDPerHour, end what others rented, or lower spec.cost.ceilingUSDPerHour of a pool, which then ends its own.",
+		committed, committed-ceiling, ceiling, max(committed-recorded, 0))}
 }
 
 func balanceCondition(account *warmpool.VastAccount, state *planner.AccountState) condition {

@@ -38,7 +38,9 @@ type sweepInput struct {
 	blockFor  time.Duration
 	// elsewhere is what the WarmInstances of other accounts hold.
 	elsewhere planner.Elsewhere
-	startedAt time.Time
+	// adoptPools are the pools of the account, while somebody wants a rental adopted.
+	adoptPools map[string]planner.AdoptPool
+	startedAt  time.Time
 }
 
 // sweepPlan is what one sweep says.
@@ -48,6 +50,9 @@ type sweepPlan struct {
 	resolved planner.ResolvePlan
 	leaks    planner.LeakPlan
 	blocked  []planner.BlockedMachine
+	// labels were changed by somebody, adoptions were asked for by somebody.
+	labels    []planner.LabelPlan
+	adoptions []planner.Adoption
 }
 
 // reconcileSweep reads the account, judges the reading, and writes down what it
@@ -58,7 +63,7 @@ func (r *VastAccountReconciler) reconcileSweep(ctx context.Context, req ctrl.Req
 		return ctrl.Result{}, err
 	}
 	plan := r.planSweep(in)
-	executeErr := r.executeSweep(ctx, in, &plan)
+	executeErr := errors.Join(r.adopt(ctx, in, &plan), r.executeSweep(ctx, in, &plan))
 	err = r.reportAccount(ctx, in, &plan)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
@@ -67,7 +72,9 @@ func (r *VastAccountReconciler) reconcileSweep(ctx context.Context, req ctrl.Req
 		return ctrl.Result{}, err
 	}
 	if plan.verdict.Trusted {
+		r.restoreLabels(ctx, in, &plan)
 		r.attachKeys(ctx, in)
+		r.pollIncreases(ctx, in)
 	}
 	return ctrl.Result{RequeueAfter: r.untilNextSweep(in, &plan)}, nil
 }
@@ -96,7 +103,12 @@ func (r *VastAccountReconciler) gatherSweep(ctx context.Context, key types.Names
 	}
 	in.instances = live
 	in.planned = plannerInstances(live, in.session.isInFlight)
+	steps := r.clock.look(r.Clock.Now())
+	steps.CorrectInstances(in.planned)
 	if in.elsewhere, err = r.instancesElsewhere(ctx, key); err != nil {
+		return nil, err
+	}
+	if err = r.gatherAdoptions(ctx, key, in); err != nil {
 		return nil, err
 	}
 	in.blockFor, err = r.machineBlock(ctx, key)
@@ -112,10 +124,12 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	memory, verdict := planner.JudgeSweep(in.session.trust, observation)
 	in.session.trust, in.session.verdict = memory, verdict
 	plan := sweepPlan{verdict: verdict, sweep: planner.Sweep{Listing: in.listing, Trusted: verdict.Trusted}}
+	before := in.session.lastTrusted
 	in.session.latest = &plan.sweep
 	if verdict.Trusted {
 		in.session.lastTrusted, in.session.sweepTook = &plan.sweep, in.listing.FinishedAt.Sub(in.listing.StartedAt)
 	}
+	r.planGuards(in, &plan, before)
 	now := r.Clock.Now()
 	plan.resolved = planner.ResolveAttempts(&planner.ResolveInput{
 		Instances: in.planned, Installation: r.InstallationID, Elsewhere: in.elsewhere, Sweep: plan.sweep,
@@ -124,7 +138,7 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	in.session.attempts = plan.resolved.Memory
 	plan.leaks = planner.FindLeaks(&planner.LeakInput{
 		Instances: in.planned, Elsewhere: in.elsewhere, Installation: r.InstallationID, Sweep: plan.sweep, Memory: in.session.leaks,
-		Policy: leakPolicy(in.account), Now: now,
+		Policy: leakPolicy(in.account), Twins: in.session.twins, Now: now,
 	})
 	in.session.leaks = plan.leaks.Memory
 	in.session.elsewhere = in.elsewhere
@@ -172,7 +186,7 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 	var failures []error
 	for k := range in.instances {
 		before := &in.instances[k]
-		after, happened := r.observeInstance(before, plan)
+		after, happened := r.observeInstance(before, in, plan)
 		if after == nil {
 			continue
 		}

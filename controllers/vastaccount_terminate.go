@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
@@ -87,8 +88,14 @@ func (r *VastAccountReconciler) gatherTerminate(ctx context.Context, key types.N
 		in.instances[string(instance.UID)] = instance
 		planned := plannerInstance(instance)
 		planned.InFlight = in.session.isInFlight(planned.UID)
+		if planned.Deleting {
+			planned.EndingSince = in.session.sawEnding(instance, r.Clock.Now())
+		}
 		in.planned = append(in.planned, planned)
 	}
+	steps := r.clock.look(r.Clock.Now())
+	steps.CorrectInstances(in.planned)
+	in.session.forgetEnding(in.instances)
 	return in, nil
 }
 
@@ -115,7 +122,7 @@ func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.Termin
 		input.Extras = planner.EmergencyStop(in.planned, listing, r.InstallationID, in.session.elsewhere)
 	}
 	plan := planner.PlanTerminations(input)
-	in.session.ends = plan.Memory
+	in.session.ends, in.session.stuck = plan.Memory, plan.Stuck
 	maps.DeleteFunc(in.session.lookups, func(id int64, _ planner.Lookup) bool {
 		_, remembered := plan.Memory[id]
 		return !remembered
@@ -136,6 +143,9 @@ func (r *VastAccountReconciler) writeEnds(ctx context.Context, in *terminateInpu
 	}
 	for k := range plan.Lost {
 		failures = append(failures, quietConflict(r.giveUpLost(ctx, in.instances[plan.Lost[k].UID], &plan.Lost[k])))
+	}
+	for k := range plan.Stuck {
+		failures = append(failures, quietConflict(r.tellStuck(ctx, in, &plan.Stuck[k])))
 	}
 	for k := range plan.Releases {
 		failures = append(failures, quietConflict(r.release(ctx, in, &plan.Releases[k])))
@@ -181,6 +191,10 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 	if err := r.deletePassword(ctx, instance); err != nil {
 		return err
 	}
+	message := release.Message
+	if release.Reason == planner.ReasonAbandoned {
+		message += r.disown(ctx, in, release)
+	}
 	updated := instance.DeepCopy()
 	controllerutil.RemoveFinalizer(updated, warmpool.FinalizerTerminate)
 	log.FromContext(ctx).Info("Releasing", "instance", instance.Name, "rental", release.RentalID, "reason", release.Reason)
@@ -191,7 +205,7 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 		return client.IgnoreNotFound(err)
 	}
 	if release.Reason != planner.ReasonNeverRented {
-		r.event(updated, release.Reason == planner.ReasonAbandoned, release.Reason, "Terminate", release.Message)
+		r.event(updated, release.Reason == planner.ReasonAbandoned, release.Reason, "Terminate", message)
 	}
 	return nil
 }
@@ -338,7 +352,9 @@ func showDestroy(instance *warmpool.WarmInstance, destroy *planner.Destroy, mess
 		why = "it failed with " + instance.Status.Failure.Reason + " (see status.failure)"
 	}
 	text := fmt.Sprintf("Rental %d ($%s/h) is being destroyed, because %s. %s", destroy.RentalID, destroy.USDPerHour, why, message)
-	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text)
+	if was := meta.FindStatusCondition(instance.Status.Conditions, warmpool.ConditionTerminated); was == nil || was.Reason != planner.ReasonTerminationStuck {
+		conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionTerminated, metav1.ConditionFalse, "Destroying", text)
+	}
 	conditionsAt(&instance.Status.Conditions, now).set(warmpool.ConditionReady, metav1.ConditionFalse, "Terminating", text)
 	return text
 }

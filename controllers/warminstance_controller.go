@@ -36,6 +36,7 @@ type WarmInstanceReconciler struct {
 	Concurrency int
 
 	memories probeMemories
+	clock    clockWatch
 }
 
 // SetupWithManager registers the controller.
@@ -99,13 +100,15 @@ func (r *WarmInstanceReconciler) healthInput(in *instanceInput) planner.HealthIn
 	status := &in.instance.Status
 	account := types.NamespacedName{Namespace: in.instance.Namespace, Name: in.instance.Spec.AccountRef.Name}
 	probes, lifecycle := in.pool.Spec.Probes, in.pool.Spec.Lifecycle
+	// A clock that was set forward must not make a deadline pass.
+	steps := r.clock.look(r.Clock.Now())
 	return planner.HealthInput{
 		Rental: planner.HealthRental{
 			ID: status.Rental.ID, MachineID: status.Rental.MachineID,
 			ActualStatus: plannerRental(status).ActualStatus, IntendedStatus: status.Provider.IntendedStatus,
 			CurrentState: status.Provider.CurrentState, StatusMessage: status.Provider.Message,
 			EndpointKnown: comfyAddress(status) != "",
-			RentedAt:      timeOf(status.Rental.RecordedTime), RunningSince: timeOf(status.Provider.RunningTime),
+			RentedAt:      steps.Correct(timeOf(status.Rental.RecordedTime)), RunningSince: steps.Correct(timeOf(status.Provider.RunningTime)),
 			ReadAt: r.LastTrustedSweep(account),
 		},
 		WasReady:  status.ReadyTime != nil,

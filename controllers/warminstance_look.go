@@ -116,10 +116,10 @@ func (r *WarmInstanceReconciler) target(ctx context.Context, in *instanceInput) 
 	}
 	if in.memory.password == "" {
 		var secret corev1.Secret
-		if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: in.instance.Namespace, Name: secretNameFor(in.instance)}, &secret); err != nil {
+		if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: in.instance.Namespace, Name: passwordSecretOf(in.instance)}, &secret); err != nil {
 			return target, fmt.Errorf("reading the password of instance %s: %w", in.instance.Name, err)
 		}
-		in.memory.password = string(secret.Data[warmpool.SecretKeyWebPassword])
+		in.memory.password = trimmed(secret.Data[warmpool.SecretKeyWebPassword])
 	}
 	target.Token = in.memory.password
 	if template.TLS.Mode == warmpool.TLSCA && in.memory.authority == nil {

@@ -39,6 +39,8 @@ type WarmPoolReconciler struct {
 	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Clock is the only clock.
 	Clock clock.WithTicker
+
+	clock clockWatch
 }
 
 // SetupWithManager registers the controller.
@@ -84,14 +86,18 @@ type poolInput struct {
 	// sweptAt is when this process last read the account's instances, zero before.
 	sweptAt time.Time
 	now     time.Time
+	// steps corrects what our clock said before it was set.
+	steps planner.ClockSteps
 }
 
 // poolPlan is what to do about a pool and what its status says.
 type poolPlan struct {
 	failures []planner.PoolFailure
-	backoff  planner.BackoffState
-	size     planner.SizePlan
-	verdict  planner.PoolVerdict
+	// success is the newest one that still forgives the failures before it.
+	success planner.Success
+	backoff planner.BackoffState
+	size    planner.SizePlan
+	verdict planner.PoolVerdict
 }
 
 // Reconcile gathers, plans, executes and reports for one pool. A plan that
@@ -138,6 +144,7 @@ func quietConflict(err error) error {
 // the pool is gone.
 func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedName, reader client.Reader, narrow ...client.ListOption) (*poolInput, error) {
 	in := &poolInput{pool: &warmpool.WarmPool{}, now: r.Clock.Now()}
+	in.steps = r.clock.look(in.now)
 	if err := reader.Get(ctx, key, in.pool); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,7 @@ func planPool(in *poolInput) poolPlan {
 	sizeInstances := make([]planner.SizeInstance, 0, len(verdictInstances))
 	var plan poolPlan
 	plan.failures = plannerFailures(in.pool.Status.Failures.Recent)
-	var lastSuccess time.Time
-	readyNow := 0
+	var ready []planner.Success
 	for k := range verdictInstances {
 		instance := &verdictInstances[k]
 		sizeInstances = append(sizeInstances, instance.SizeInstance)
@@ -32,15 +32,14 @@ func planPool(in *poolInput) poolPlan {
 			plan.failures = planner.RecordFailures(plan.failures, poolFailure(&instance.Instance))
 		}
 		if instance.Ready && !instance.Failed {
-			readyNow++
-			if instance.ReadyAt.After(lastSuccess) {
-				lastSuccess = instance.ReadyAt
-			}
+			ready = append(ready, planner.Success{InstanceUID: instance.UID, At: instance.ReadyAt})
 		}
 	}
+	remembered := &in.pool.Status.Failures
+	plan.success = planner.NewestSuccess(planner.Success{InstanceUID: remembered.LastSuccessUID, At: timeOf(remembered.LastSuccessTime)}, ready, plan.failures)
 	backoff := in.pool.Spec.Remediation.Backoff
 	plan.backoff = planner.ComputeBackoff(&planner.BackoffInput{
-		Failures: plan.failures, LastSuccess: lastSuccess, ReadyNow: readyNow, TemplateHash: templateHash(&in.pool.Spec.Template),
+		Failures: correctFailures(plan.failures, &in.steps), LastSuccess: in.steps.Correct(plan.success.At), ReadyNow: len(ready), TemplateHash: templateHash(&in.pool.Spec.Template),
 		Policy: planner.BackoffPolicy{
 			InitialSeconds: int64(backoff.InitialSeconds), MaxSeconds: int64(backoff.MaxSeconds), ResetAfterSeconds: int64(backoff.ResetAfterSeconds),
 		},
@@ -49,13 +48,23 @@ func planPool(in *poolInput) poolPlan {
 	pool := sizePool(in)
 	plan.verdict = planner.ComputePoolVerdict(&planner.PoolVerdictInput{
 		Pool: pool, Instances: verdictInstances, Account: verdictAccount(in),
-		Backoff: plan.backoff, Budget: healthBudget(in.instances, in.pool), Now: in.now,
+		Backoff: plan.backoff, Budget: healthBudget(in.instances, in.pool), Trusted: accountTrusted(in), Now: in.now,
 	})
 	plan.size = planner.ComputeSize(&planner.SizeInput{
 		Pool: pool, Instances: sizeInstances, Trusted: accountTrusted(in),
 		HeadroomUSDPerHour: sizeHeadroom(in, plan.verdict.HeadroomUSDPerHour), CheapestUSDPerHour: cheapestOffer(in), Now: in.now,
 	})
 	return plan
+}
+
+// correctFailures returns the failures with the times that the present clock would
+// have given them: setting it forward must not end a pause.
+func correctFailures(failures []planner.PoolFailure, steps *planner.ClockSteps) []planner.PoolFailure {
+	corrected := slices.Clone(failures)
+	for k := range corrected {
+		corrected[k].At = steps.Correct(corrected[k].At)
+	}
+	return corrected
 }
 
 // sayWhyNot puts an error of the cluster where people look: the pool cannot
@@ -75,7 +84,8 @@ func sizePool(in *poolInput) planner.SizePool {
 		Mode: planner.PoolMode(spec.Mode), Deleting: !in.pool.DeletionTimestamp.IsZero(),
 		EmergencyStop:     in.account != nil && in.account.Spec.Mode == warmpool.AccountEmergencyStop,
 		ScaleDownOrder:    planner.ScaleDownOrder(spec.ScaleDown.Order),
-		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)),
+		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)), MaxInstanceUSDPerHour: usdOf(string(spec.Cost.MaxInstanceUSDPerHour)),
+		OverCeiling: planner.OverCeilingPolicy(spec.Cost.OverCeilingPolicy),
 	}
 }
 

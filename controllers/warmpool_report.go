@@ -92,6 +92,9 @@ func failuresStatus(in *poolInput, plan *poolPlan) warmpool.PoolFailures {
 		}
 	}
 	shown := warmpool.PoolFailures{Consecutive: int32(plan.backoff.Consecutive), NextAttemptTime: wholeSecond(plan.backoff.NextAttemptAt)} //nolint:gosec // at most 10
+	if plan.success.InstanceUID != "" {
+		shown.LastSuccessUID, shown.LastSuccessTime = plan.success.InstanceUID, wholeSecond(plan.success.At)
+	}
 	for _, failure := range plan.failures {
 		shown.Recent = append(shown.Recent, warmpool.PoolFailure{
 			InstanceUID: failure.InstanceUID, Instance: failure.InstanceName, MachineID: failure.MachineID,

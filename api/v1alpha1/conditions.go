@@ -32,6 +32,12 @@ const (
 	ConditionStarted = "Started"
 	// ConditionTerminated: how far the end of the rental has come.
 	ConditionTerminated = "Terminated"
+	// ConditionPriceAcceptable: it costs what its offer said, within 5 percent.
+	ConditionPriceAcceptable = "PriceAcceptable"
+	// ConditionRentalSecure: the contract does not end soon.
+	ConditionRentalSecure = "RentalSecure"
+	// ConditionLabelIntact: the rental carries our label; only there once it did not.
+	ConditionLabelIntact = "LabelIntact"
 )
 
 // Condition types of a VastAccount, beside Ready and WithinCeiling.
@@ -46,6 +52,10 @@ const (
 	ConditionBalanceSufficient = "BalanceSufficient"
 	// ConditionNoLeaks: no rental with our label is unrecorded.
 	ConditionNoLeaks = "NoLeaks"
+	// ConditionTerminationsProgressing: no rental has been ending for more than ten minutes.
+	ConditionTerminationsProgressing = "TerminationsProgressing"
+	// ConditionClockInSync: our clock agrees with Vast.ai's.
+	ConditionClockInSync = "ClockInSync"
 	// ConditionAPICompatible: Vast.ai's API is the one we know.
 	ConditionAPICompatible = "APICompatible"
 )

@@ -175,6 +175,10 @@ type SuspectedLeak struct {
 	// firstSeenTime is when it was first reported.
 	// +required
 	FirstSeenTime metav1.Time `json:"firstSeenTime"`
+	// madeElsewhere is true when a second manager with our installation id made it. While there
+	// is one, nothing is rented and no leak is ended.
+	// +optional
+	MadeElsewhere bool `json:"madeElsewhere,omitempty"`
 }
 
 // VastAccountStatus is what the controllers observed.

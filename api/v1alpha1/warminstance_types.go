@@ -7,7 +7,7 @@ import (
 
 // WarmInstanceSpec says for which pool one rental is made and what runs in it.
 // It cannot be changed, except for claimRef.
-// +kubebuilder:validation:XValidation:rule="self.poolRef == oldSelf.poolRef && self.accountRef == oldSelf.accountRef && self.template == oldSelf.template",message="the spec of a WarmInstance cannot be changed: it records one rental. Change the WarmPool, or delete this instance."
+// +kubebuilder:validation:XValidation:rule="self.poolRef == oldSelf.poolRef && self.accountRef == oldSelf.accountRef && self.template == oldSelf.template && has(self.adopt) == has(oldSelf.adopt) && (!has(self.adopt) || self.adopt == oldSelf.adopt)",message="the spec of a WarmInstance cannot be changed: it records one rental. Change the WarmPool, or delete this instance."
 type WarmInstanceSpec struct {
 	// poolRef names the WarmPool.
 	// +required
@@ -19,10 +19,27 @@ type WarmInstanceSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	Template InstanceTemplate `json:"template,omitzero"`
+	// adopt names a rental that exists at Vast.ai and that this instance takes over. Nothing is
+	// ever rented for such an instance. Only people make them, for example after the restore of
+	// a backup that does not know the rental.
+	// +optional
+	Adopt *RentalAdoption `json:"adopt,omitempty"`
 	// claimRef names who uses this instance exclusively. A claimed instance is not ended by
 	// scaling (I3) and does not count as ready in its pool.
 	// +optional
 	ClaimRef *ClaimReference `json:"claimRef,omitempty"`
+}
+
+// RentalAdoption names a rental to take over.
+type RentalAdoption struct {
+	// rentalID is Vast.ai's number of the instance.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	RentalID int64 `json:"rentalID"`
+	// credentialsSecretRef names a Secret that holds the password of its ComfyUI under the key
+	// WEB_PASSWORD. Without it the instance could not be asked, and would be given up.
+	// +required
+	CredentialsSecretRef LocalReference `json:"credentialsSecretRef"`
 }
 
 // ClaimReference names the holder of an instance.
@@ -107,6 +124,9 @@ type Rental struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Label string `json:"label,omitempty"`
+	// labelRestoredTime is when a label that somebody had changed was put back. It is done once.
+	// +optional
+	LabelRestoredTime *metav1.Time `json:"labelRestoredTime,omitempty"`
 	// machineID is the physical machine.
 	// +optional
 	MachineID int64 `json:"machineID,omitempty"`

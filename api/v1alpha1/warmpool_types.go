@@ -32,6 +32,20 @@ const (
 	ScaleDownOldest ScaleDownOrder = "Oldest"
 )
 
+// OverCeilingPolicy says what happens when more is committed than the ceiling.
+// +kubebuilder:validation:Enum=Hold;ScaleDownUnclaimed;ScaleDownAll
+type OverCeilingPolicy string
+
+// The over-ceiling policies.
+const (
+	// OverCeilingHold rents nothing and ends nothing.
+	OverCeilingHold OverCeilingPolicy = "Hold"
+	// OverCeilingScaleDownUnclaimed ends unclaimed instances until the rest fits.
+	OverCeilingScaleDownUnclaimed OverCeilingPolicy = "ScaleDownUnclaimed"
+	// OverCeilingScaleDownAll ends claimed instances too, last.
+	OverCeilingScaleDownAll OverCeilingPolicy = "ScaleDownAll"
+)
+
 // WarmPoolSpec says how many ready ComfyUI instances there shall be, from
 // which offers, under which ceiling.
 // +kubebuilder:validation:XValidation:rule="!has(self.minReadyReplicas) || (has(self.replicas) && self.minReadyReplicas <= self.replicas)",message="minReadyReplicas must not exceed replicas",fieldPath=".minReadyReplicas"
@@ -103,6 +117,13 @@ type PoolCost struct {
 	// maxInstanceUSDPerHour is the most that one rental may cost in an hour; by default the ceiling.
 	// +optional
 	MaxInstanceUSDPerHour USD `json:"maxInstanceUSDPerHour,omitempty"`
+	// overCeilingPolicy says what happens when more is committed than the ceiling through no
+	// rent of Warmpool's, such as a ceiling that was lowered or a price that a host raised:
+	// ScaleDownUnclaimed (default), Hold (rent nothing, end nothing) or ScaleDownAll (end
+	// claimed instances too, when ending all others is not enough).
+	// +kubebuilder:default=ScaleDownUnclaimed
+	// +optional
+	OverCeilingPolicy OverCeilingPolicy `json:"overCeilingPolicy,omitempty"`
 }
 
 // Probes says how the health of an instance is judged.
@@ -205,7 +226,7 @@ type Backoff struct {
 // ScaleDown says which instances are ended first.
 type ScaleDown struct {
 	// order among Ready instances: HighestCost (default), Newest or Oldest. Instances that are
-	// not Ready are always ended before those that are; claimed ones are never ended.
+	// not Ready are always ended before those that are; claimed ones are never ended for the size.
 	// +kubebuilder:default=HighestCost
 	// +optional
 	Order ScaleDownOrder `json:"order,omitempty"`
@@ -289,6 +310,14 @@ type PoolFailures struct {
 	// nextAttemptTime is when the next instance may be rented.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+	// lastSuccessTime is when the instance of lastSuccessUID became Ready. It forgives the
+	// failures before it, unless that instance failed in the end.
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+	// lastSuccessUID is the UID of the instance that became Ready last.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LastSuccessUID string `json:"lastSuccessUID,omitempty"`
 	// recent failures, newest first.
 	// +listType=map
 	// +listMapKey=instanceUID

@@ -100,8 +100,8 @@ type ResolvePlan struct {
 //     when there are more, the lowest id is, and the others have to end.
 //   - Without any, the attempt is abandoned after three trusted sweeps that all
 //     started after the attempt could last succeed and that span 120 s.
-//   - A rental with the label on another machine, or one that an instance
-//     records already, is never adopted (the label was copied or swapped);
+//   - A rental with the label on another machine, one that began at another
+//     time, or one that an instance records already, is never adopted (the label was copied or swapped);
 //     while it carries the label, the attempt is not abandoned either, for
 //     nobody knows what it is.
 //   - A rental of an attempt that was settled before, and that is not recorded,
@@ -182,7 +182,7 @@ func (r *resolver) match(rows []*fleet.Rental, instance *Instance, attempt *Atte
 			seen.recorded = row
 		case recorded && owner == instance.UID:
 			// Remembered by another attempt, which answers for it.
-		case recorded, row.MachineID != attempt.MachineID:
+		case recorded, !attempt.couldHaveMade(row):
 			seen.others = append(seen.others, row.ID)
 		default:
 			seen.ours = append(seen.ours, row)

@@ -73,6 +73,12 @@ type InstanceRental struct {
 	RecordedAt time.Time
 	// ActualStatus is the last reported container status.
 	ActualStatus fleet.ActualStatus
+	// StartedAt and EndsAt bound the contract; zero when unknown.
+	StartedAt, EndsAt time.Time
+	// Label is what it was labelled with; LabelRestoredAt is when a label that
+	// somebody had changed was put back, zero for never.
+	Label           string
+	LabelRestoredAt time.Time
 }
 
 // Instance is one WarmInstance as the planner sees it. UID names it in every
@@ -88,6 +94,9 @@ type Instance struct {
 	Deleting bool
 	// DeletingSince is that timestamp; zero when not deleting.
 	DeletingSince time.Time
+	// EndingSince is when its end was first asked for, or first seen to be wanted,
+	// by our own clock; zero when not known.
+	EndingSince time.Time
 	// Claimed is true while a claim holds the instance.
 	Claimed bool
 	// Attempts holds every rent attempt, oldest first.
@@ -108,6 +117,9 @@ type Instance struct {
 	Failure fleet.Failure
 	// TemplateHash is the hash of the template it was made from.
 	TemplateHash string
+	// AdoptRentalID is the rental that a person made this instance for, 0 for
+	// one that is to be rented.
+	AdoptRentalID int64
 	// AbandonRentalID is the id that a person named to let go of, 0 when none.
 	AbandonRentalID int64
 }

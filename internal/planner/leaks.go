@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -82,17 +83,19 @@ type LeakMemory struct {
 type Elsewhere struct {
 	// UIDs names the WarmInstances: what carries their label is theirs.
 	UIDs map[string]bool
-	// Rentals are those that they record, whatever label they carry by now.
-	Rentals map[int64]bool
+	// Rentals maps those that they record, whatever label they carry by now, to
+	// the "namespace/name" of the WarmInstance.
+	Rentals map[int64]string
 }
 
 // RecordElsewhere collects what the WarmInstances of other accounts hold.
 func RecordElsewhere(instances []Instance) Elsewhere {
-	elsewhere := Elsewhere{UIDs: map[string]bool{}, Rentals: map[int64]bool{}}
+	elsewhere := Elsewhere{UIDs: map[string]bool{}, Rentals: map[int64]string{}}
 	for k := range instances {
 		elsewhere.UIDs[instances[k].UID] = true
 		for _, rental := range instances[k].RecordedRentals() {
-			elsewhere.Rentals[rental.ID] = true
+			namespace, _, _ := strings.Cut(instances[k].Pool, "/")
+			elsewhere.Rentals[rental.ID] = namespace + "/" + instances[k].Name
 		}
 	}
 	return elsewhere
@@ -101,7 +104,8 @@ func RecordElsewhere(instances []Instance) Elsewhere {
 // holds is true for a rental that is another account object's, by its label or
 // by its number.
 func (e *Elsewhere) holds(rentalID int64, label *fleet.Label) bool {
-	return e.UIDs[label.InstanceUID] || e.Rentals[rentalID]
+	_, recorded := e.Rentals[rentalID]
+	return recorded || e.UIDs[label.InstanceUID]
 }
 
 // LeakInput is what FindLeaks looks at.
@@ -119,6 +123,9 @@ type LeakInput struct {
 	Memory LeakMemory
 	// Policy is the account's.
 	Policy LeakPolicy
+	// Twins are rentals of a second writer with our id. While there are any, no
+	// leak is ended: it may be that writer's production.
+	Twins map[int64]Twin
 	// Now is the time of the decision.
 	Now time.Time
 }
@@ -167,6 +174,10 @@ func FindLeaks(in *LeakInput) LeakPlan {
 			plan.Memory.EndedAt[id] = at
 		}
 	}
+	//warmpool:gate leaks-frozen-by-a-twin
+	if len(in.Twins) > 0 {
+		return plan
+	}
 	if in.Sweep.Trusted && in.Policy.Action == LeakTerminate {
 		endLeaks(in, &plan)
 	}
@@ -206,11 +217,11 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	return sightings
 }
 
-// mayHaveMade is true when the numbered attempt of the instance asked for the
-// row's machine.
+// mayHaveMade is true when the numbered attempt of the instance can have made
+// the row.
 func (i *Instance) mayHaveMade(row *fleet.Rental, number int32) bool {
 	return slices.ContainsFunc(i.Attempts, func(a Attempt) bool {
-		return a.Number == number && a.MachineID == row.MachineID
+		return a.Number == number && a.couldHaveMade(row)
 	})
 }
 
@@ -219,6 +230,10 @@ func endLeaks(in *LeakInput, plan *LeakPlan) {
 	for k := range plan.Leaks {
 		leak := &plan.Leaks[k]
 		if leak.OwnerExists || leak.Age < in.Policy.MinAge {
+			continue
+		}
+		//warmpool:gate leak-being-adopted
+		if isNamedForAdoption(in.Instances, leak.RentalID) {
 			continue
 		}
 		if _, decided := plan.Memory.EndedAt[leak.RentalID]; !decided {

@@ -113,7 +113,7 @@ func RankPending(pools []AdmissionPool, instances []Instance, now time.Time) Pen
 	}
 	for k := range instances {
 		if p, ok := byKey[instances[k].Pool]; ok {
-			p.count(&instances[k])
+			p.count(&instances[k], now)
 		}
 	}
 	var plan PendingPlan
@@ -135,7 +135,12 @@ func RankPending(pools []AdmissionPool, instances []Instance, now time.Time) Pen
 func waiting(instances []Instance) []*Instance {
 	var found []*Instance
 	for k := range instances {
-		if instance := &instances[k]; !instance.Deleting && !instance.Failed && !instance.HasRental() {
+		instance := &instances[k]
+		//warmpool:gate adopting-never-rents
+		if instance.IsAdopting() {
+			continue
+		}
+		if !instance.Deleting && !instance.Failed && !instance.HasRental() {
 			found = append(found, instance)
 		}
 	}
@@ -158,13 +163,14 @@ type pendingPool struct {
 	placed int64
 }
 
-// count takes an instance into account.
-func (p *pendingPool) count(instance *Instance) {
+// count takes an instance into account. One whose contract ends soon bills, and
+// does not serve: its replacement may be rented beside it.
+func (p *pendingPool) count(instance *Instance, now time.Time) {
 	if !instance.IsBilling() {
 		return
 	}
 	p.billing++
-	if !instance.Deleting && !instance.Failed && !instance.Claimed {
+	if !instance.Deleting && !instance.Failed && !instance.Claimed && !instance.EndsSoon(now) {
 		p.serving++
 		if !instance.Started {
 			p.starting++

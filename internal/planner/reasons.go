@@ -20,6 +20,8 @@ const (
 	ReasonCredentialsInvalid = "CredentialsInvalid"
 	// ReasonAccountIdentityChanged: the key belongs to another account than the pinned one.
 	ReasonAccountIdentityChanged = "AccountIdentityChanged"
+	// ReasonSharedUser: an older account object has a key of the same user.
+	ReasonSharedUser = "SharedUser"
 	// ReasonIdentityUnverified: nobody has said lately whose account the key opens.
 	ReasonIdentityUnverified = "IdentityUnverified"
 	// ReasonAwaitingFirstSweep: no trusted sweep since this process started.
@@ -95,8 +97,30 @@ const (
 	// ReasonAwaitingSweeps: more trusted sweeps are needed.
 	ReasonAwaitingSweeps = "AwaitingSweeps"
 
+	// ReasonLabelChanged: somebody changed the label of a rental of ours; it is put back once.
+	ReasonLabelChanged = "LabelChanged"
+	// ReasonLabelContested: it was changed again, and is left alone.
+	ReasonLabelContested = "LabelContested"
+	// ReasonDuplicateInstallation: a second writer with our installation id is alive.
+	ReasonDuplicateInstallation = "DuplicateInstallation"
+
+	// ReasonAdopted: the rental is recorded, of a lost answer or because a person asked for it.
+	ReasonAdopted = "Adopted"
+	// ReasonAwaitingAdoption: no trusted list has shown the rental to take over yet.
+	ReasonAwaitingAdoption = "AwaitingAdoption"
+	// ReasonRentalNotFound: the account does not have the rental to take over.
+	ReasonRentalNotFound = "RentalNotFound"
+	// ReasonRentalRecorded: another WarmInstance records it.
+	ReasonRentalRecorded = "RentalRecorded"
+	// ReasonRentalOfOther: its label names another installation.
+	ReasonRentalOfOther = "RentalOfOtherInstallation"
+	// ReasonRentalOfAttempt: an attempt of another WarmInstance made it.
+	ReasonRentalOfAttempt = "RentalOfAttempt"
+
 	// ReasonConfirmedGone: absent from trusted sweeps, and a point lookup agrees.
 	ReasonConfirmedGone = "ConfirmedGone"
+	// ReasonTerminationStuck: the rental is not gone ten minutes after its end was asked for.
+	ReasonTerminationStuck = "TerminationStuck"
 	// ReasonNeverRented: no attempt made a rental.
 	ReasonNeverRented = "NeverRented"
 	// ReasonAbandoned: a person let go of the rental by naming its id.

@@ -78,6 +78,10 @@ func recheckInstance(in *RecheckInput) *Deferral {
 		if instance.Deleting || instance.Failed || instance.Pool != in.PoolKey {
 			return &Deferral{Reason: ReasonNotPending, Message: "The instance no longer waits for a rental."}
 		}
+		//warmpool:gate recheck-adopting-never-rents
+		if instance.AdoptRentalID != 0 {
+			return &Deferral{Reason: ReasonNotPending, Message: "The instance was made to take a rental over, and nothing is rented for it."}
+		}
 		if len(instance.RecordedRentals()) > 0 {
 			return &Deferral{Reason: ReasonPreviousRentalEnding, Message: "The instance records a rental already."}
 		}

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -21,19 +22,6 @@ const (
 	ScaleDownOldest ScaleDownOrder = "Oldest"
 )
 
-// OverCeilingPolicy says what happens when committed cost exceeds the pool's
-// ceiling through no rent of ours: the ceiling was lowered, or a host raised
-// its price. The zero value is ScaleDownUnclaimed.
-type OverCeilingPolicy string
-
-// The policies for a pool over its ceiling.
-const (
-	// OverCeilingScaleDownUnclaimed ends unclaimed instances until the rest fits.
-	OverCeilingScaleDownUnclaimed OverCeilingPolicy = "ScaleDownUnclaimed"
-	// OverCeilingHold ends nothing; it only rents nothing.
-	OverCeilingHold OverCeilingPolicy = "Hold"
-)
-
 const (
 	// maxCreatePerCall bounds the objects that one plan asks for, so that a
 	// pool of 500 does not flood the API server; the next call makes more.
@@ -42,11 +30,6 @@ const (
 	// admitted before the extra ones are removed: offers change their price
 	// all the time, and objects must not come and go with them.
 	pendingSlack = 2
-	// overCeilingTolerancePercent is how far above the ceiling the committed
-	// cost may drift before instances are ended for it. An observed price is
-	// often a little above its quote; ending and renting again would then go
-	// round for ever (I7). Nothing is rented in the meantime (I1).
-	overCeilingTolerancePercent = 5
 	// rentAnswerTimeout is how long a Pending attempt passes for a call that
 	// is still running; after it the outcome counts as unknown.
 	rentAnswerTimeout = 2 * time.Minute
@@ -70,6 +53,8 @@ type SizePool struct {
 	ScaleDownOrder ScaleDownOrder
 	// OverCeiling applies when committed cost exceeds the ceiling.
 	OverCeiling OverCeilingPolicy
+	// MaxInstanceUSDPerHour is what one rental may cost; 0 is no cap of its own.
+	MaxInstanceUSDPerHour fleet.USDMicros
 	// CeilingUSDPerHour is the pool's ceiling. 0 affords nothing: it ends every
 	// unclaimed rental.
 	CeilingUSDPerHour fleet.USDMicros
@@ -113,6 +98,10 @@ const (
 	VictimAttemptsExhausted = "AttemptsExhausted"
 	// VictimOverCeiling: committed cost is above the ceiling.
 	VictimOverCeiling = "OverCeiling"
+	// VictimAboveInstanceCap: its price rose above what one instance may cost.
+	VictimAboveInstanceCap = "AboveInstanceCap"
+	// VictimRentalEnding: its contract ends soon, and another is ready in its place.
+	VictimRentalEnding = "RentalEndsSoon"
 	// VictimDrained: the pool is in mode Drain.
 	VictimDrained = "PoolDrained"
 	// VictimPoolDeleted: the pool is being deleted.
@@ -150,7 +139,8 @@ type SizePlan struct {
 // answer does not depend on the order of Instances.
 //
 // Claimed instances are never chosen (I3), except when the pool is deleted or
-// the account is stopped: both are a person's decision about everything. An
+// the account is stopped, which are a person's decision about everything, and
+// last of all by the policy ScaleDownAll of a pool over its ceiling. An
 // instance that is not rented costs nothing and may be deleted at any time; any
 // other only on the strength of a trusted sweep (I5), again with those two
 // exceptions.
@@ -163,10 +153,13 @@ func ComputeSize(in *SizeInput) SizePlan {
 		s.endAll(VictimPoolDeleted, "the pool is being deleted: its instances are ended first, claimed ones too")
 	case in.Pool.Mode == ModeDrain:
 		s.drain()
+		s.endOverCeiling()
 	case in.Pool.Mode == ModeActive, in.Pool.Mode == ModeDryRun:
 		s.replaceExhausted()
+		s.endAboveCap()
 		s.endOverCeiling()
 		s.endSurplus()
+		s.endReplaced()
 		s.trimPending()
 		s.create()
 	default:
@@ -218,7 +211,7 @@ func (s *sizing) endSurplus() {
 	}
 	message := fmt.Sprintf("%d unclaimed instances exist or are on their way, spec.replicas is %d", s.count(isLive), s.in.Pool.Replicas)
 	s.endWhere(func(c *candidate) bool {
-		if surplus <= 0 || !isLive(c.state) {
+		if surplus <= 0 || !isLive(c.state) || c.endsSoon {
 			return false
 		}
 		surplus--
@@ -226,31 +219,28 @@ func (s *sizing) endSurplus() {
 	}, VictimScaledDown, message)
 }
 
-// endOverCeiling ends unclaimed rentals until the rest fits under the ceiling
-// again. What is already ending counts as leaving, so that one excess does not
-// end another instance at each call while the first is being confirmed gone.
-// An unknown outcome is left alone: ending it frees nothing until it is resolved.
+// endOverCeiling ends what is over the ceiling; see computeExcess.
 func (s *sizing) endOverCeiling() {
-	pool := &s.in.Pool
-	if pool.OverCeiling == OverCeilingHold {
+	over := computeExcess(&s.in.Pool, s.withoutVictims(), s.in.Now)
+	if len(over.victims) == 0 {
 		return
 	}
-	var staying fleet.USDMicros
-	for k := range s.in.Instances {
-		if instance := &s.in.Instances[k].Instance; !instance.Deleting {
-			staying = addUSD(staying, Cost(instance))
+	s.endWhere(func(c *candidate) bool {
+		return slices.ContainsFunc(over.victims, func(v candidate) bool { return v.instance.UID == c.instance.UID })
+	}, VictimOverCeiling, fmt.Sprintf(
+		"$%s/h is committed without what is already ending, the ceiling is $%s/h", over.staying, s.in.Pool.CeilingUSDPerHour))
+}
+
+// withoutVictims returns the instances with those that the plan ends already
+// marked as ending, so that no second one ends for the same excess.
+func (s *sizing) withoutVictims() []SizeInstance {
+	instances := slices.Clone(s.in.Instances)
+	for k := range instances {
+		if slices.ContainsFunc(s.plan.Delete, func(v Victim) bool { return v.UID == instances[k].UID }) {
+			instances[k].Deleting = true
 		}
 	}
-	if over := staying - pool.CeilingUSDPerHour; over > percentOf(pool.CeilingUSDPerHour, overCeilingTolerancePercent) {
-		s.endWhere(func(c *candidate) bool {
-			if over <= 0 || c.cost <= 0 || !mayEndForCost(c.state) {
-				return false
-			}
-			over -= c.cost
-			return true
-		}, VictimOverCeiling, fmt.Sprintf(
-			"$%s/h is committed without what is already ending, the ceiling is $%s/h", staying, pool.CeilingUSDPerHour))
-	}
+	return instances
 }
 
 // trimPending removes waiting instances that the ceiling could not admit soon,
@@ -304,11 +294,12 @@ func (s *sizing) affordable() int {
 	return int(max(s.in.HeadroomUSDPerHour, 0) / s.in.CheapestUSDPerHour)
 }
 
-// count returns how many candidates are in a state.
+// count returns how many candidates are in a state. Those whose contract ends
+// soon do not count: others take their place while there is time.
 func (s *sizing) count(is func(InstanceState) bool) int {
 	n := 0
 	for k := range s.order {
-		if is(s.order[k].state) {
+		if is(s.order[k].state) && !s.order[k].endsSoon {
 			n++
 		}
 	}

@@ -225,17 +225,18 @@ func TestComputeSizeOverCeiling(t *testing.T) {
 		in   SizeInput
 		want []string
 	}{
-		"within":                          {under(usd(160), raised()...), nil},
-		"the dearest ready one ends":      {under(usd(150), raised()...), []string{"raised OverCeiling"}},
-		"a small drift ends nothing":      {under(usd(153), raised()...), nil},
-		"as many as it takes":             {under(usd(50), raised()...), []string{"raised OverCeiling", "cheap OverCeiling"}},
-		"hold":                            {with(under(usd(50), raised()...), func(p *SizePool) { p.OverCeiling = OverCeilingHold }), nil},
-		"claims stay, even over":          {under(usd(100), priced(sized("c", StateClaimed, 0), usd(60)), priced(sized("d", StateClaimed, 0), usd(60))), nil},
-		"what is ending already counts":   {under(usd(150), append(raised()[:1:1], priced(sized("e", StateTerminating, 0), usd(100)))...), nil},
-		"not ready ones before ready":     {under(usd(150), append(raised()[1:2:2], priced(sized("p", StateProvisioning, 0), usd(60)))...), []string{"p OverCeiling"}},
-		"ending an unknown frees nothing": {under(usd(30), sized("u", StateUnknown, 0)), nil},
-		"nothing on an untrusted list":    {untrusting(under(usd(50), raised()...)), nil},
-		"nothing while paused":            {withMode(under(usd(50), raised()...), ModePaused), nil},
+		"within":                         {under(usd(160), raised()...), nil},
+		"the dearest ready one ends":     {under(usd(150), raised()...), []string{"raised OverCeiling"}},
+		"a small drift ends nothing":     {under(usd(153), priced(sized("cheap", StateReady, 0), usd(60)), raisedTo(sized("raised", StateReady, 1), usd(93), usd(100))), nil},
+		"a lowered ceiling has no drift": {under(usd(159), raised()...), []string{"raised OverCeiling"}},
+		"as many as it takes":            {under(usd(50), raised()...), []string{"raised OverCeiling", "cheap OverCeiling"}},
+		"hold":                           {with(under(usd(50), raised()...), func(p *SizePool) { p.OverCeiling = OverCeilingHold }), nil},
+		"claims stay, even over":         {under(usd(100), priced(sized("c", StateClaimed, 0), usd(60)), priced(sized("d", StateClaimed, 0), usd(60))), nil},
+		"what is ending already counts":  {under(usd(150), append(raised()[:1:1], priced(sized("e", StateTerminating, 0), usd(100)))...), nil},
+		"not ready ones before ready":    {under(usd(150), append(raised()[1:2:2], priced(sized("p", StateProvisioning, 0), usd(60)))...), []string{"p OverCeiling"}},
+		"an unknown ends before a ready": {under(usd(50), sized("u", StateUnknown, 0), sized("r", StateReady, 0)), []string{"u OverCeiling"}},
+		"nothing on an untrusted list":   {untrusting(under(usd(50), raised()...)), nil},
+		"nothing while paused":           {withMode(under(usd(50), raised()...), ModePaused), nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

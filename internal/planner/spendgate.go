@@ -32,6 +32,12 @@ type AccountState struct {
 	CredentialsVerified bool
 	// IdentityStable is true when the key opens the pinned account.
 	IdentityStable bool
+	// Twin is what to say about a second writer with our installation id; empty
+	// for none. See TwinMessage.
+	Twin string
+	// SharedWith names an older account object with a key of the same user; empty
+	// for none. See SharedUser.
+	SharedWith string
 	// SeenTrustedSweep is true once this process has seen a trusted sweep.
 	SeenTrustedSweep bool
 	// LastSweep is the verdict on the latest sweep.
@@ -112,6 +118,18 @@ func spendChecks() []spendCheck {
 			reason:  ReasonAccountIdentityChanged,
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.IdentityStable },
 			message: says("The API key belongs to another Vast.ai user than this account always had, whose rentals are out of reach and bill on. Put a key of the old user back (kubectl describe va)."),
+		},
+		{
+			reason:  ReasonDuplicateInstallation,
+			blocked: func(a *AccountState, _ time.Time) bool { return a.Twin != "" },
+			message: func(a *AccountState, _ time.Time) string { return a.Twin },
+		},
+		{
+			reason:  ReasonSharedUser,
+			blocked: func(a *AccountState, _ time.Time) bool { return a.SharedWith != "" },
+			message: func(a *AccountState, _ time.Time) string {
+				return fmt.Sprintf("VastAccount %s has a key of the same Vast.ai user, and is older. Two ceilings over one credit would each allow the whole of it, so only that one rents. Let the pools use it (spec.accountRef of a new pool), or put a key of another user into this one's Secret.", a.SharedWith)
+			},
 		},
 		{
 			reason:  ReasonAwaitingFirstSweep,

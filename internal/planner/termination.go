@@ -19,6 +19,8 @@ const (
 	maxDestroyRetry   = 5 * time.Minute
 	// stuckAfter is when an end that is not confirmed becomes an alert.
 	stuckAfter = 10 * time.Minute
+	// stuckReminder is how often the alert is brought up to date.
+	stuckReminder = time.Minute
 )
 
 // RentalEvidence is what is remembered of one rental on its way out.
@@ -133,7 +135,7 @@ type StuckTermination struct {
 	// UID is the instance and RentalID the rental; 0 while an outcome is unknown.
 	UID      string
 	RentalID int64
-	// Since is when the object was deleted.
+	// Since is when its end was first asked for, or seen to be wanted.
 	Since time.Time
 	// USDPerHour is what may still bill.
 	USDPerHour fleet.USDMicros
@@ -158,8 +160,8 @@ type TerminationPlan struct {
 	Stuck []StuckTermination
 	// Memory is for the next call.
 	Memory TerminationMemory
-	// NextAt is when time alone changes the plan: the next destroy that is
-	// due; zero for none.
+	// NextAt is when time alone changes the plan: the next destroy that is due, or
+	// an end that has taken too long by then; zero for none.
 	NextAt time.Time
 }
 
@@ -342,7 +344,7 @@ func (t *terminator) showsOther(instance *Instance) bool {
 		for n := range instance.Attempts {
 			attempt := &instance.Attempts[n]
 			unrecorded := row.ID != attempt.RentalID && row.ID != instance.AbandonRentalID && (!instance.HasRental() || row.ID != instance.Rental.ID)
-			if attempt.Number == label.Attempt && attempt.MachineID == row.MachineID && unrecorded {
+			if attempt.Number == label.Attempt && attempt.couldHaveMade(row) && unrecorded {
 				return true
 			}
 		}
@@ -352,10 +354,16 @@ func (t *terminator) showsOther(instance *Instance) bool {
 
 // alert reports an end that takes too long.
 func (t *terminator) alert(instance *Instance, recorded []RecordedRental) {
-	if t.in.Now.Sub(instance.DeletingSince) < stuckAfter {
+	since := instance.EndingSince
+	if since.IsZero() {
+		since = instance.DeletingSince
+	}
+	if at := since.Add(stuckAfter); t.in.Now.Before(at) {
+		t.plan.NextAt = earliest(t.plan.NextAt, at)
 		return
 	}
-	stuck := StuckTermination{UID: instance.UID, Since: instance.DeletingSince, USDPerHour: Cost(instance)}
+	t.plan.NextAt = earliest(t.plan.NextAt, t.in.Now.Add(stuckReminder))
+	stuck := StuckTermination{UID: instance.UID, Since: since, USDPerHour: Cost(instance)}
 	if len(recorded) > 0 {
 		stuck.RentalID = recorded[0].ID
 	}

@@ -69,6 +69,8 @@ type PoolVerdictInput struct {
 	Backoff BackoffState
 	// Budget is ComputeHealthBudget's answer.
 	Budget BudgetVerdict
+	// Trusted is true after a trusted, fresh sweep; without it nothing is ended.
+	Trusted bool
 	// Now is the time of the verdict.
 	Now time.Time
 }

@@ -96,22 +96,24 @@ func onTheWay(n int) string {
 // withinCeilingCondition is about money. Warmpool's own rents never exceed the
 // ceiling (I1); events outside can.
 func (v *verdict) withinCeilingCondition() PoolCondition {
-	committed, ceiling := perHour(v.out.CommittedUSDPerHour), perHour(v.in.Pool.CeilingUSDPerHour)
+	pool := &v.in.Pool
+	committed, ceiling := perHour(v.out.CommittedUSDPerHour), perHour(pool.CeilingUSDPerHour)
 	if v.overBy() == 0 {
 		return PoolCondition{PoolWithinCeiling, statusTrue, PoolReasonWithinCeiling, fmt.Sprintf("%s of %s is committed.", committed, ceiling)}
 	}
-	reason, why := PoolReasonCeilingLowered, "the ceiling was lowered below what was rented"
-	switch {
-	case v.dearer != nil:
-		reason = PoolReasonPriceRaised
-		why = fmt.Sprintf("%s now costs %s, it was rented at %s", v.dearer.Name, perHour(v.dearer.Rental.ObservedUSDPerHour), perHour(v.dearer.ownQuote()))
-	case v.out.Unknown > 0:
-		reason, why = PoolReasonUnknownReserved, "the price of rents of unknown outcome is reserved"
-	default:
+	over := computeExcess(pool, sizeInstances(v.in.Instances), v.in.Now)
+	return PoolCondition{PoolWithinCeiling, statusFalse, over.reason, fmt.Sprintf(
+		"%s is committed, %s above the ceiling %s: %s. Nothing is rented. %s",
+		committed, perHour(v.overBy()), ceiling, over.why, over.action(pool, v.in.Trusted))}
+}
+
+// sizeInstances drops what only a verdict looks at.
+func sizeInstances(instances []VerdictInstance) []SizeInstance {
+	sized := make([]SizeInstance, 0, len(instances))
+	for k := range instances {
+		sized = append(sized, instances[k].SizeInstance)
 	}
-	return PoolCondition{PoolWithinCeiling, statusFalse, reason, fmt.Sprintf(
-		"%s is committed, %s above the ceiling %s: %s. Nothing is rented, and if it is more than %d %% above, instances that are not claimed are ended, the dearest first. Raise spec.cost.ceilingUSDPerHour to keep them.",
-		committed, perHour(v.overBy()), ceiling, why, overCeilingTolerancePercent)}
+	return sized
 }
 
 // accountCondition passes the account's Ready condition on.

@@ -18,8 +18,6 @@ type verdict struct {
 	coming []*VerdictInstance
 	// unhealthy are those that were ready, oldest first.
 	unhealthy []*VerdictInstance
-	// dearer is the oldest instance whose price is above its quote, nil when there is none.
-	dearer *VerdictInstance
 }
 
 // newVerdict counts instances and money.
@@ -53,6 +51,9 @@ func (v *verdict) count(instance *VerdictInstance) {
 	}
 	switch state {
 	case StatePending:
+		if instance.IsAdopting() {
+			break // no offer would help it
+		}
 		v.waiting = append(v.waiting, instance)
 	case StateProvisioning:
 		v.coming = append(v.coming, instance)
@@ -89,11 +90,7 @@ func (v *verdict) countMoney(instance *VerdictInstance) {
 	if !instance.HasRental() {
 		return
 	}
-	observed, quote := instance.Rental.ObservedUSDPerHour, instance.ownQuote()
-	v.out.ObservedUSDPerHour = addUSD(v.out.ObservedUSDPerHour, observed)
-	if quote > 0 && observed > quote && (v.dearer == nil || oldestFirst(instance, v.dearer) < 0) {
-		v.dearer = instance
-	}
+	v.out.ObservedUSDPerHour = addUSD(v.out.ObservedUSDPerHour, instance.Rental.ObservedUSDPerHour)
 }
 
 // recheckAt is when time alone would change the verdict.

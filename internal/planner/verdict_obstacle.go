@@ -233,7 +233,8 @@ func isForSomeone(reason string) bool {
 	switch reason {
 	case PoolReasonAccountNotFound, PoolReasonSecretNotFound, PoolReasonInvalidUserKey, ReasonCredentialsInvalid,
 		ReasonAccountIdentityChanged, ReasonAccountFrozen, ReasonEmergencyStop, ReasonAPIDeprecated, ReasonBalanceLow,
-		PoolReasonEnvSecretMissing, ReasonNoMatchingOffers, ReasonAllAboveCap, ReasonUnrecordedRental:
+		PoolReasonEnvSecretMissing, ReasonNoMatchingOffers, ReasonAllAboveCap, ReasonUnrecordedRental,
+		ReasonDuplicateInstallation, ReasonSharedUser:
 		return true
 	default:
 		return false

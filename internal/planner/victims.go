@@ -83,21 +83,13 @@ func isLive(state InstanceState) bool {
 // isPending is true for what waits and costs nothing.
 func isPending(state InstanceState) bool { return state == StatePending }
 
-// mayEndForCost is true for rentals whose end brings committed cost down.
-func mayEndForCost(state InstanceState) bool {
-	switch state {
-	case StateFailed, StateUnhealthy, StateProvisioning, StateReady:
-		return true
-	default:
-		return false
-	}
-}
-
 // candidate is one instance that could be ended.
 type candidate struct {
 	instance *SizeInstance
 	state    InstanceState
 	cost     fleet.USDMicros
+	// endsSoon is true for an unclaimed one whose contract ends soon.
+	endsSoon bool
 }
 
 // victim names the candidate in a plan.
@@ -109,7 +101,7 @@ func (c *candidate) victim(reason, message string) Victim {
 // costs nothing, what is broken, what is not ready yet, what may not even exist
 // (ending it frees nothing until its outcome is known, but no Ready instance is
 // ended in its place), then the Ready ones, idle before busy. Claimed ones come
-// last; only endAll reaches them.
+// last; only endAll and the policy ScaleDownAll reach them.
 func (c *candidate) rank() int {
 	const readyRank, busyRank, claimedRank = 5, 6, 7
 	switch c.state {
@@ -139,8 +131,14 @@ func victimOrder(in *SizeInput) []candidate {
 	order := make([]candidate, 0, len(in.Instances))
 	for k := range in.Instances {
 		instance := &in.Instances[k]
+		if instance.IsAdopting() && !endsAll(&in.Pool) {
+			continue // it is a person's, costs nothing, and counts once it has its rental
+		}
 		if state := StateOf(instance, in.Now); state != StateTerminating {
-			order = append(order, candidate{instance: instance, state: state, cost: Cost(&instance.Instance)})
+			order = append(order, candidate{
+				instance: instance, state: state, cost: Cost(&instance.Instance),
+				endsSoon: isLive(state) && instance.EndsSoon(in.Now),
+			})
 		}
 	}
 	slices.SortFunc(order, func(a, b candidate) int {
@@ -156,11 +154,16 @@ func victimOrder(in *SizeInput) []candidate {
 	return order
 }
 
+// endsAll is true for a pool that keeps nothing.
+func endsAll(pool *SizePool) bool {
+	return pool.EmergencyStop || pool.Deleting || pool.Mode == ModeDrain
+}
+
 // compareWithinRank applies the pool's order among Ready instances, and puts
 // the dearest of the broken ones first.
 func compareWithinRank(a, b *candidate, order ScaleDownOrder) int {
 	switch a.state {
-	case StateReady:
+	case StateReady, StateClaimed:
 		switch order {
 		case ScaleDownNewest:
 			return b.instance.CreatedAt.Compare(a.instance.CreatedAt)

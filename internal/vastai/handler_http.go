@@ -40,6 +40,7 @@ type httpHandler struct {
 	userAgent string
 	clock     clock.Clock
 	redactor  *redactor
+	skew      *skew
 }
 
 // newHTTPHandler returns a handler that follows no redirect: the key goes to
@@ -58,7 +59,7 @@ func newHTTPHandler(options *Options, base *url.URL, key string, redactor *redac
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &httpHandler{
-		client: client, base: base, key: key, userAgent: userAgent, clock: options.Clock, redactor: redactor,
+		client: client, base: base, key: key, userAgent: userAgent, clock: options.Clock, redactor: redactor, skew: &skew{},
 	}
 }
 
@@ -99,6 +100,7 @@ func (h *httpHandler) do(ctx context.Context, c *call) (*reply, error) {
 	c.exchanged = h.clock.Since(started)
 	if answer != nil {
 		c.status = answer.status
+		h.skew.observe(answer.header, started, h.clock.Now())
 	}
 	if err != nil {
 		kind := fleet.KindUnavailable

@@ -69,6 +69,10 @@ const (
 // vastStep recognises a request to Vast.ai.
 func vastStep(request *http.Request) step {
 	path := strings.Trim(strings.TrimPrefix(request.URL.Path, "/api/"), "/")
+	if path == "v0/instances/pending-price-increases" {
+		// It is for people and moves no money.
+		return step{line: "vast    " + request.Method + " " + request.URL.Path}
+	}
 	version, rest, _ := strings.Cut(path, "/")
 	resource, name, named := strings.Cut(rest, "/")
 	if named && resource != "users" {

@@ -61,6 +61,8 @@ type world struct {
 	clock     *testkit.ScaledClock
 	vast      *simulator.Server
 	stop      func()
+	// relabels is true in tests in which the operator changes labels.
+	relabels bool
 }
 
 // newWorld starts a simulator and an operator in a namespace of their own.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -228,14 +229,28 @@ func TestBlanksInAnAddressAreCutOff(t *testing.T) {
 }
 
 // TestChangedLabelLosesNothing lets somebody rename the rentals: they are known
-// by their numbers, so the pool stays as it is and ends them in the end.
+// by their numbers, so the pool stays as it is and ends them in the end. The label
+// is put back, once; whoever changes it again means it.
 func TestChangedLabelLosesNothing(t *testing.T) {
 	w := newVastWorld(t, nil)
 	w.create(swiftAccount()...)
 	w.create(swiftPool(2, "0.90"))
 	w.waitReady(2)
-	w.fault(simulator.FaultSpec{Name: simulator.FaultLabelChanged, Params: map[string]string{"label": "mine"}})
+	w.relabels = true
+	rename := simulator.FaultSpec{Name: simulator.FaultLabelChanged, Params: map[string]string{"label": "mine"}}
+	w.fault(rename)
+	w.sawEvent("WarmInstance/LabelChanged", `to "mine"`, "the label is put back, once")
+	w.sees(anyInstance, warmpool.ConditionLabelIntact, "True/LabelIntact")
+	w.eventually(func(g gomega.Gomega) {
+		for _, conditions := range w.conditionsOf(anyInstance) {
+			intact, _ := condition(conditions, warmpool.ConditionLabelIntact)
+			g.Expect(intact).To(gomega.Equal("True/LabelIntact"))
+		}
+	})
+	w.fault(rename)
+	w.sees(anyInstance, warmpool.ConditionLabelIntact, "False/LabelContested", "somebody means it")
 	w.quiet(90 * time.Second)
+	w.Expect(w.vast.Requests()[string(simulator.EndpointUpdate)][http.StatusOK]).To(gomega.Equal(2), "each label is put back once")
 	w.sees(thePool, warmpool.ConditionReady, "True/AsDesired", "2 of 2 ready")
 	w.sees(theAccount, warmpool.ConditionNoLeaks, "True/AsExpected")
 	w.Expect(w.vastAccount().Status.Instances).To(gomega.Equal(warmpool.AccountInstances{Ours: 2}), "they are still ours")

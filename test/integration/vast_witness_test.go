@@ -276,6 +276,9 @@ func (w *world) witness(ceiling fleet.USDMicros) {
 		}
 	}
 	for _, never := range neverCalled() {
+		if never == simulator.EndpointUpdate && w.relabels {
+			continue
+		}
 		if calls := w.vast.Requests()[string(never)]; len(calls) > 0 {
 			w.Errorf("the operator called %s: %v", never, calls)
 		}
@@ -283,11 +286,12 @@ func (w *world) witness(ceiling fleet.USDMicros) {
 }
 
 // neverCalled are the endpoints that the operator has no business with: the
-// retired list, stopping and starting, bids, and everything about billing.
+// retired list, stopping and starting, bids, and everything about billing. A label
+// may be put back in tests that change one.
 func neverCalled() []simulator.Endpoint {
 	return []simulator.Endpoint{
 		simulator.EndpointListV0, simulator.EndpointUpdate, simulator.EndpointUpdateMany, simulator.EndpointDestroyMany,
 		simulator.EndpointReboot, simulator.EndpointRecycle, simulator.EndpointBid, simulator.EndpointLaunch,
-		simulator.EndpointPriceIncreases, simulator.EndpointCharges,
+		simulator.EndpointCharges,
 	}
 }
