@@ -120,11 +120,13 @@ type LeakPlan struct {
 func FindLeaks(in *LeakInput) LeakPlan {
 	var plan LeakPlan
 	plan.Memory.Sightings, plan.Foreign = in.Memory.Sightings, countForeign(in)
+	//warmpool:gate leak-needs-trust
 	if in.Sweep.Trusted {
 		plan.Memory.Sightings = sightLeaks(in)
 	}
 	for _, id := range slices.Sorted(maps.Keys(plan.Memory.Sightings)) {
 		sighting := plan.Memory.Sightings[id]
+		//warmpool:gate leak-two-lists
 		if sighting.Sweeps >= leakSweeps {
 			leak := sighting.Leak
 			leak.Age = leakAge(&sighting, in.Now)
@@ -140,6 +142,8 @@ func FindLeaks(in *LeakInput) LeakPlan {
 			plan.Memory.EndedAt[id] = at
 		}
 	}
+	//warmpool:gate leak-end-needs-trust
+	//warmpool:gate leak-end-needs-policy
 	if in.Sweep.Trusted && in.Policy.Action == LeakTerminate {
 		endLeaks(in, &plan)
 	}
@@ -155,10 +159,14 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	}
 	for _, row := range rentalsByID(&in.Sweep.Listing) {
 		label, ours := fleet.ParseLabel(row.Label)
+		//warmpool:gate leak-own-installation
+		//warmpool:gate leak-not-recorded
+		//warmpool:gate leak-not-elsewhere
 		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded || in.Elsewhere[label.InstanceUID] {
 			continue
 		}
 		owner := byUID[label.InstanceUID]
+		//warmpool:gate leak-not-of-an-attempt
 		if owner != nil && owner.mayHaveMade(row, label.Attempt) {
 			continue
 		}
@@ -191,10 +199,13 @@ func (i *Instance) mayHaveMade(row *fleet.Rental, number int32) bool {
 func endLeaks(in *LeakInput, plan *LeakPlan) {
 	for k := range plan.Leaks {
 		leak := &plan.Leaks[k]
+		//warmpool:gate leak-end-without-owner
+		//warmpool:gate leak-end-min-age
 		if leak.OwnerExists || leak.Age < in.Policy.MinAge {
 			continue
 		}
 		if _, decided := plan.Memory.EndedAt[leak.RentalID]; !decided {
+			//warmpool:gate leak-end-per-hour
 			if len(plan.Memory.EndedAt) >= in.Policy.MaxPerHour {
 				continue
 			}
