@@ -9,6 +9,7 @@ func gates() []Gate {
 	return slices.Concat(
 		trustGates(), absenceGates(), spendGates(), pendingGates(), admissionGates(), recheckGates(), costGates(),
 		sizeGates(), endGates(), leakGates(), healthGates(),
+		refusalGates(), clientGates(), readingGates(), secretGates(), nounGates(), leaseGates(), proberGates(),
 	)
 }
 
@@ -225,5 +226,120 @@ func healthGates() []Gate {
 		{"health-settle-after-restart", "I7", "a restart of the manager ending all that is starting late", start, never()},
 		{"health-deadline-needs-a-reading", "I7", "a deadline passing while nobody has looked", start, never()},
 		{"health-deadline-needs-a-look", "I7", "a deadline passing before this process has probed", start, never()},
+	}
+}
+
+// refusalGates decide whether a rent that was not answered with a success may
+// have rented all the same.
+func refusalGates() []Gate {
+	const test = "TestRentUnderstandsEveryRefusal"
+	return []Gate{
+		{"rent-contract-in-any-body", "I2", "a rental that came with an error and that nobody records", test, never()},
+		{"rent-contract-in-half-an-answer", "I2", "a rental whose number was in an answer that broke off", "TestRentThatLosesItsAnswerIsOpen", never()},
+		{"rent-success-names-a-rental", "I2", "a success without a number passing for a rental", test, never()},
+		{"refusal-without-a-contract", "I2", "a refusal that rented counting as certain", test, never()},
+		{"refusal-429-in-its-own-words", "I2", "a proxy's 429 counting as a certain refusal", test, always()},
+		{"refusal-not-by-timeout-or-conflict", "I2", "a 408, 409, 425 or 5xx counting as a certain refusal", test, never()},
+		{"refusal-in-its-own-words", "I2", "an error of something in front of Vast.ai counting as a certain refusal", test, always()},
+		{"refusal-with-200-is-known", "I2", "a 200 of unknown meaning counting as a certain refusal", test, without(" && isDefiniteSlug(f.slug)")},
+		{"answer-success-is-said", "I2", "a failure with status 200 passing for a success", "TestReadsAndWritesUnderstandRefusals", never()},
+		{"answer-write-success-is-explicit", "I6", "an answer that says nothing passing for a destroy that was accepted", "TestReadsAndWritesUnderstandRefusals", always()},
+		{"answer-auth-error-is-not-gone", "I6", "a refused key making every rental look as if it were gone", "TestReadsAndWritesUnderstandRefusals", never()},
+		{"answer-no-route-is-not-gone", "I6", "a wrong or retired path making a rental look as if it were gone", "TestReadsAndWritesUnderstandRefusals", never()},
+	}
+}
+
+// clientGates decide what is sent to Vast.ai, and how often.
+func clientGates() []Gate {
+	return []Gate{
+		{"rent-has-a-label", "I4", "a rental that nothing would find again", "TestARentThatMakesNoSenseIsNotSent", never()},
+		{"rent-never-sent-again", "I2", "one rent making two rentals", "TestOnlyHarmlessCallsAreSentAgain", without(" || !c.retryable")},
+		{"start-never-sent-again", "I2", "a start that is queued twice", "TestOnlyHarmlessCallsAreSentAgain", always()},
+		{"retry-keeps-the-first-error", "I2", "a call that may have worked being reported as not sent", "TestARetryThatGivesUpKeepsTheFirstError", never()},
+		{"rent-outlives-its-caller", "I2", "an answer that is thrown away because the manager stops", "TestARentOutlivesItsCaller", never()},
+		{"guard-last-look", "I1", "a rent that is sent although the last look found a reason against it", "TestTheCallerHasTheLastWordBeforeARent", never()},
+		{"guard-every-write", "I1", "writes of a process that is no leader any more", "TestTheGuardStopsEveryWriteAndNoRead", never()},
+		{"key-goes-to-no-other-server", "I8", "the API key being sent wherever a redirect points", "TestRedirectsAreNotFollowed", skip()},
+	}
+}
+
+// readingGates decide what may be concluded from an answer of Vast.ai.
+func readingGates() []Gate {
+	const list = "TestAnIncompleteReadingIsNeverAList"
+	return []Gate{
+		{"list-never-short", "I5", "the pages before an error passing for the whole list", list, instead("fleet.Listing{}, err", "reading.listing, err")},
+		{"list-has-rows", "I5", "an answer without a list passing for an empty account", list, never()},
+		{"list-has-a-total", "I5", "a list that cannot be checked against its total", list, never()},
+		{"list-row-once", "I5", "a page that is read twice hiding another one", list, never()},
+		{"list-token-once", "I5", "pages that go round in a circle passing for a list", list, never()},
+		{"gone-said-in-so-many-words", "I6", "any answer to a look-up passing for \"there is no such rental\"", "TestGetRentalKnowsGoneFromUnknown", always()},
+		{"lookup-same-rental", "I6", "the answer about another rental settling this one", "TestReadsAndWritesUnderstandRefusals", always()},
+		{"offer-price-can-be-read", "I1", "renting an offer whose price cannot be read", "TestSearchLeavesOutWhatItCannotRead", never()},
+		{"rental-price-can-be-read", "I1", "a rental that costs nobody knows what counting as free", list, never()},
+		{"price-not-negative", "I1", "a negative price making room under a ceiling", list, never()},
+		{"balance-can-be-read", "I1", "an unknown credit passing for a known one", "TestReadsAndWritesUnderstandRefusals", never()},
+	}
+}
+
+// secretGates keep secrets out of errors, status and logs.
+func secretGates() []Gate {
+	const shape = "TestRedaction"
+	return []Gate{
+		{"redact-error-message", "I8", "a secret in an error that Vast.ai sent back", "TestNoErrorShowsASecret", skip()},
+		{"redact-error-slug", "I8", "a secret in the slug of an error", "TestNoErrorShowsASecret", skip()},
+		{"redact-what-was-sent", "I8", "a password of ours coming back in an error", "TestNoErrorShowsASecret", never()},
+		{"redact-own-key", "I8", "the API key in an error or a log", shape, skip()},
+		{"redact-bearer", "I8", "an Authorization header in an error or a log", shape, skip()},
+		{"redact-signed-address", "I8", "the token of a signed address in an error or a log", shape, skip()},
+		{"redact-user-info", "I8", "a password in an address in an error or a log", shape, skip()},
+		{"redact-known-prefix", "I8", "a token of a model hub in an error or a log", shape, skip()},
+		{"redact-pairs", "I8", "a secret of a list of pairs in an error or a log", shape, skip()},
+		{"redact-named", "I8", "the value of PASSWORD=… in an error or a log", shape, skip()},
+		{"redact-hex-key", "I8", "another key of Vast.ai in an error or a log", shape, never()},
+		{"redact-cut-between-words", "I8", "the half of a secret that a long text was cut in", "TestACutDoesNotHalveASecret", skip()},
+		{"redact-log", "I8", "a secret in the log of a failed instance", "TestLogsAreFetchedWithoutTheKey", instead("c.redactor.text(plainText(log), nil)", "plainText(log)")},
+	}
+}
+
+// nounGates are about money and labels.
+func nounGates() []Gate {
+	return []Gate{
+		{"money-rounds-up", "I1", "a price being taken for less than it is", "TestParseUSD", never()},
+		{"money-product-saturates", "I1", "a product that overflows and looks cheap", "TestUSDArithmeticSaturates", never()},
+		{"money-hours-round-up", "I1", "seconds of a rental that cost nothing", "TestUSDArithmeticSaturates", without(" + secondsPerHour - 1")},
+		{"label-is-ours", "I4", "somebody else's label passing for ours", "TestLabelReadsBack", without("fields[0] != labelVersion || ")},
+		{"label-has-an-attempt", "I2", "a label that names no attempt passing for one", "TestLabelReadsBack", never()},
+	}
+}
+
+// leaseGates keep a process that was paused from acting.
+func leaseGates() []Gate {
+	const test = "TestLeaseIsFreshOnlyAfterARenewalOfOurOwn"
+	return []Gate{
+		{"lease-expires", "I1", "a process that slept acting beside the new leader", test, instead("max(age, wallAge) < g.validFor", "max(age, wallAge) >= 0")},
+		{"lease-clock-set-back", "I1", "a lease that looks fresh because the clock was set back", test, without("age >= 0 && wallAge >= 0 && ")},
+		{"lease-renewal-succeeded", "I1", "a renewal that failed counting as one", test, without("err == nil && ")},
+		{"lease-renewal-is-ours", "I1", "somebody else's lease counting as ours", test, without(" && record.HolderIdentity == l.Identity()")},
+		{"lease-counts-from-the-request", "I1", "a renewal whose answer took long counting as young", "TestLeaseCountsFromTheRequest", instead("l.guard.renewed(at)", "_ = at; l.guard.renewed(l.guard.clock.Now())")},
+		{"write-needs-the-lease", "I1", "a rent or a destroy of a process that is no leader any more", "TestNoWriteIsSentWithoutAFreshLease", never()},
+	}
+}
+
+// proberGates decide whether an instance is trusted with a password, and Ready.
+func proberGates() []Gate {
+	const faults, trust = "TestVerifyNamesEveryFault", "TestProbeTrustsWhatItIsToldToTrust"
+	return []Gate{
+		{"tls-pinned-certificate", "I8", "the password being sent to somebody in between", trust, always()},
+		{"tls-signed-by-the-authority", "I8", "the password being sent to a server that nobody vouches for", trust, always()},
+		{"tls-certificate-in-force", "I8", "trust in a certificate that has expired", trust, never()},
+		{"quote-hides-secrets", "I8", "a password that the instance echoes showing in a message", "TestQuoteMakesTextsOfTheInstanceSafe", never()},
+		{"ready-gpu-count", "I7", "paying for GPUs that ComfyUI does not see", faults, never()},
+		{"ready-gpu-model", "I7", "paying for another GPU than the one that is there", faults, never()},
+		{"ready-not-on-the-cpu", "I7", "an instance that renders on its CPU counting as Ready", faults, never()},
+		{"ready-nodes-there", "I7", "an instance without its nodes counting as Ready", faults, never()},
+		{"ready-models-whole", "I7", "an instance with half a model counting as Ready", faults, never()},
+		{"ready-pixels-right", "I7", "a GPU that computes wrongly counting as Ready", faults, never()},
+		{"picture-measured-first", "I7", "a small file unfolding into gigabytes in the manager", faults, never()},
+		{"ready-not-from-the-cache", "I7", "a picture from the cache passing for a render", "TestVerifyTriesAFreshInputWhenTheCacheAnswers", never()},
 	}
 }

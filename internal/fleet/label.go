@@ -30,10 +30,12 @@ func (l Label) String() string {
 func ParseLabel(text string) (Label, bool) {
 	const parts = 4
 	fields := strings.Split(text, ".")
+	//warmpool:gate label-is-ours
 	if len(fields) != parts || fields[0] != labelVersion || fields[1] == "" || fields[2] == "" {
 		return Label{}, false
 	}
 	attempt, err := strconv.ParseInt(fields[3], 10, 32)
+	//warmpool:gate label-has-an-attempt
 	if err != nil || attempt < 1 {
 		return Label{}, false
 	}

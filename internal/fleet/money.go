@@ -85,6 +85,7 @@ func scaleDigits(digits string, point int) (USDMicros, bool) {
 	for _, d := range kept {
 		value = value*10 + int64(d-'0')
 	}
+	//warmpool:gate money-rounds-up
 	if strings.Trim(dropped, "0") != "" {
 		value++
 	}
@@ -124,6 +125,7 @@ func (m USDMicros) Times(n int64) USDMicros {
 		return 0
 	}
 	product := int64(m) * n
+	//warmpool:gate money-product-saturates
 	if product/n != int64(m) {
 		return math.MaxInt64
 	}
@@ -138,5 +140,6 @@ func (m USDMicros) ForSeconds(seconds int64) USDMicros {
 	if total <= 0 || total == math.MaxInt64 {
 		return max(total, 0)
 	}
+	//warmpool:gate money-hours-round-up
 	return (total + secondsPerHour - 1) / secondsPerHour
 }
