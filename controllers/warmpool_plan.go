@@ -130,12 +130,15 @@ func verdictAccount(in *poolInput) planner.VerdictAccount {
 
 // accountTrusted is true after a trusted sweep that is not too old (I5).
 func accountTrusted(in *poolInput) bool {
+	//warmpool:gate scale-down-trusted-list
 	if in.account == nil || in.account.Status.LastSweep == nil || !in.account.Status.LastSweep.Trusted || in.sweptAt.IsZero() {
 		// What an earlier process saw is not enough: it may have been long ago by now.
 		return false
 	}
 	age := in.now.Sub(in.sweptAt)
 	const slack = time.Minute
+	//warmpool:gate scale-down-fresh-list
+	//warmpool:gate scale-down-clock-set-back
 	return age >= -time.Second && age <= 2*pollPeriod(in.account)+slack
 }
 

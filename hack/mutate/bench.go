@@ -242,9 +242,12 @@ func capture(command *exec.Cmd) (string, error) {
 	return "\n" + output.String(), err
 }
 
-// tail keeps the end of an output.
+// tail keeps the end of an output, without the tests that passed.
 func tail(output string) string {
 	const lines = 40
-	all := strings.Split(strings.TrimSpace(output), "\n")
+	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(output), "\n"), func(line string) bool {
+		line = strings.TrimSpace(line)
+		return strings.HasPrefix(line, "=== RUN") || strings.HasPrefix(line, "--- PASS")
+	})
 	return strings.Join(all[max(len(all)-lines, 0):], "\n")
 }

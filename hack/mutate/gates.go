@@ -9,6 +9,7 @@ func gates() []Gate {
 	return slices.Concat(
 		trustGates(), absenceGates(), spendGates(), pendingGates(), admissionGates(), recheckGates(), costGates(),
 		sizeGates(), endGates(), leakGates(), healthGates(),
+		connectionGates(), rentGates(), sweepGates(), letGoGates(), poolGates(), instanceGates(),
 		refusalGates(), clientGates(), readingGates(), secretGates(), nounGates(), leaseGates(), proberGates(),
 	)
 }
@@ -341,5 +342,109 @@ func proberGates() []Gate {
 		{"ready-pixels-right", "I7", "a GPU that computes wrongly counting as Ready", faults, never()},
 		{"picture-measured-first", "I7", "a small file unfolding into gigabytes in the manager", faults, never()},
 		{"ready-not-from-the-cache", "I7", "a picture from the cache passing for a render", "TestVerifyTriesAFreshInputWhenTheCacheAnswers", never()},
+	}
+}
+
+// connectionGates decide what a key is worth.
+func connectionGates() []Gate {
+	const test = "TestConnectBelievesNoKeyBeforeItWasAsked"
+	return []Gate{
+		{"account-expected-user", "I5", "renting in another account than spec.expectedUserID names", "TestPinnedUser", never()},
+		{"key-changed-is-not-verified", "I5", "a key that was just changed being believed because the old one was", test, instead(" || fingerprint != current.fingerprint", " || false && fingerprint != current.fingerprint")},
+		{"key-asked-every-minute", "I5", "a key that opens another account by now being believed for hours", test, without(" || now.Sub(current.verifiedAt) >= identityPeriod")},
+		{"key-asked-after-clock-set-back", "I5", "a verification that looks young because the clock was set back", test, without(" || now.Before(current.verifiedAt)")},
+		{"key-refused", "I5", "a refused key being used on", test, instead("= false, ", "= c.verified, ")},
+		{"key-lacks-a-permission", "I5", "a key without its permissions being used on", test, instead("= false, ", "= c.verified, ")},
+	}
+}
+
+// rentGates are about one rent: prepared, journaled, looked at once more, recorded.
+func rentGates() []Gate {
+	const nothing, room = "TestReconcileRentSpendsNothing", "TestForgetRejectedMakesRoomForOne"
+	return []Gate{
+		{"rent-reads-live", "I1", "rents being judged by a cache that does not show the last one", "TestRentsAreJudgedByALiveReading", instead("r.APIReader.List", "r.Client.List")},
+		{"rent-at-a-fresh-price", "I1", "renting at a price that was seen a while ago", nothing, always()},
+		{"rent-for-the-right-disk", "I1", "renting at a price that was asked for another disk", nothing, never()},
+		{"rent-pauses-after-a-refusal", "I7", "asking Vast.ai again and again for a rent that it refuses", "TestARefusedPoolWaits", always()},
+		{"rent-needs-the-finalizer", "I6", "a rental that nothing would end", nothing, never()},
+		{"password-is-its-own", "I8", "an instance that is protected by a password that others know", "TestTheOwnPasswordIsNobodyElses", without(" && metav1.IsControlledBy(&secret, instance)")},
+		{"password-delete-its-own", "I8", "deleting a Secret that is not ours", "TestTheOwnPasswordIsNobodyElses", never()},
+		{"journal-optimistic-lock", "I2", "two leaders that both win the right to rent", nothing, instead("r.Client.Status().Update(ctx, journaled)", "r.Client.Status().Patch(ctx, journaled, client.MergeFrom(instance))")},
+		{"rent-needs-the-journal", "I2", "a call before its intent is written down", nothing, never()},
+		{"journal-keeps-the-newest", "I2", "two attempts with one number, and so with one label", room, instead("attempts[:len(attempts)-1]", "attempts")},
+		{"journal-keeps-what-may-have-rented", "I2", "the journal forgetting an attempt that may have rented", room, without("a.Outcome == warmpool.AttemptRejected && ")},
+		{"journal-keeps-what-still-bills", "I2", "the journal forgetting a rental that is not gone", room, without(" && (a.RentalID == 0 || a.RentalGone)")},
+		{"rent-needs-the-last-look", "I1", "a rent while the API server cannot be asked", nothing, never()},
+		{"rent-stopped-by-the-last-look", "I1", "a rent although the last look found a reason against it", nothing, never()},
+		{"recheck-spend-gate", "I1", "a rent after the lease ran out, or the account was frozen, in the meantime", nothing, never()},
+		{"recheck-same-key", "I5", "a rent with a key that was changed in the meantime", nothing, never()},
+		{"recheck-instance-cap", "I1", "a rent above a cap that was lowered in the meantime", nothing, never()},
+		{"recheck-pool-active", "I5", "a rent for a pool that was paused in the meantime", nothing, without("pool.Spec.Mode != warmpool.PoolActive || ")},
+		{"recheck-pool-stays", "I6", "a rent for a pool that was deleted in the meantime", nothing, without(" || !pool.DeletionTimestamp.IsZero()")},
+		{"recheck-still-wanted", "I1", "a rent that nobody wants any more", nothing, without(" || servingOf(planned, instance) > int(int32Of(pool.Spec.Replicas))")},
+		{"outcome-definite-or-unknown", "I2", "a lost answer counting as a refusal", "TestOutcomeOf", always()},
+		{"outcome-outlives-the-manager", "I2", "an answer that is not written down because the manager stops", "TestARentIsRecordedWhileTheManagerStops", instead("context.WithoutCancel(ctx)", "ctx")},
+		{"outcome-of-this-instance", "I2", "an answer being written into another instance of the same name", "TestAnOutcomeIsNotRecordedOnANamesake", never()},
+		{"outcome-settles-once", "I2", "a late answer overwriting what a sweep has found", "TestApplyOutcomeSettlesAPendingAttemptOnce", without(" || instance.Status.Attempts[at].Outcome != warmpool.AttemptPending")},
+	}
+}
+
+// sweepGates decide what a list may change.
+func sweepGates() []Gate {
+	const untrusted, pinned = "TestASweepThatIsNotTrustedChangesNothing", "TestAnAccountIsPinnedToTheUserOfItsRentals"
+	return []Gate{
+		{"list-with-a-verified-key", "I5", "a list that was read with a refused key", "TestNothingIsAskedWithARefusedKey", without(" && in.link.verified")},
+		{"list-to-judge-by-is-trusted", "I5", "rents being judged by a list that is not trusted", untrusted, always()},
+		{"list-of-the-user-of-its-rentals", "I5", "a list of another user being trusted after a restore", pinned, without(" && in.maybePinned()")},
+		{"pin-the-user-of-its-rentals", "I5", "an account being pinned to a user who has none of its rentals", pinned, without(" && in.maybePinned()")},
+		{"pin-another-when-nothing-bills", "I6", "an account moving to another user while rentals of the old one bill", pinned, without(" && !in.anyBills()")},
+		{"observe-needs-trust", "I5", "prices and states being taken from a list that is not trusted", untrusted, without(" && plan.sweep.Trusted")},
+		{"scale-down-after-a-trusted-list", "I5", "a list that is not trusted letting a pool end instances", untrusted, always()},
+		{"account-stays-with-its-instances", "I6", "an account going away while its instances need it to end", "TestAnAccountStaysAsLongAsItsInstances", without(" && len(in.instances) == 0")},
+	}
+}
+
+// letGoGates are about ends: who may ask for them, and what lets an object go.
+func letGoGates() []Gate {
+	const end, lookup = "TestReconcileTerminateEndsNothingWithoutRight", "TestALookupSettlesOnlyWhatIsCertain"
+	return []Gate{
+		{"end-with-a-verified-key", "I5", "ends that are asked for with a refused key", end, without(" || !in.link.verified")},
+		{"end-in-the-same-account", "I5", "ends that are asked for in another account, where the number is somebody else's", end, without(" || !in.link.isStable(in.account)")},
+		{"end-with-a-fresh-lease", "I5", "ends of a process that is no leader any more", end, without(" || !r.Lease.IsFresh()")},
+		{"lookup-was-answered", "I6", "a look-up that failed passing for \"there is no such rental\"", lookup, never()},
+		{"lookup-in-the-same-account", "I6", "a key that opens another account making every rental look as if it were gone", lookup, never()},
+		{"lookup-account-is-certain", "I6", "a rental counting as gone while nobody can say whose account was asked", lookup, without("err == nil && ")},
+		{"release-optimistic-lock", "I6", "letting go of an object whose rent was journaled a moment ago", "TestReleaseLosesToAnAttempt", instead("client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{})", "client.MergeFrom(instance)")},
+		{"log-hides-secrets", "I8", "a password in the log of a failed instance", "TestWithoutSecretsLeavesNothingOfThem", never()},
+		{"log-needs-the-secrets", "I8", "a log being kept of which nobody could say what is secret in it", "TestALogIsKeptOnlyWithoutSecrets", never()},
+	}
+}
+
+// poolGates are about the objects that a pool makes and deletes.
+func poolGates() []Gate {
+	const list = "TestScaleDownWaitsForAList"
+	return []Gate{
+		{"pool-acts-on-a-live-reading", "I1", "making instances again that the cache does not show yet", "TestAPoolActsOnALiveReading", never()},
+		{"instance-is-held", "I6", "an object that can vanish while its rental bills", "TestAnInstanceIsHeldBeforeItIsRented", skip()},
+		{"create-for-an-account-that-stays", "I6", "instances of an account that is being deleted", "TestNothingIsMadeForAnAccountThatCannotPay", without(" && account.DeletionTimestamp.IsZero()")},
+		{"create-for-an-account-that-is-held", "I6", "instances of an account that can vanish before them", "TestNothingIsMadeForAnAccountThatCannotPay", without(" && controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount)")},
+		{"scale-down-loses-to-a-claim", "I3", "deleting an instance that was claimed a moment ago", "TestAClaimWinsAgainstScaleDown", without(", ResourceVersion: resourceVersion(in, victim.UID)")},
+		{"pool-stays-with-its-instances", "I6", "a pool going away before its instances have ended", "TestAPoolStaysAsLongAsItsInstances", without(" || len(live.instances) > 0")},
+		{"scale-down-trusted-list", "I5", "ending instances while the last list is not trusted", list, without(" || !in.account.Status.LastSweep.Trusted")},
+		{"scale-down-fresh-list", "I5", "ending instances on the strength of an old list", list, without(" && age <= 2*pollPeriod(in.account)+slack")},
+		{"scale-down-clock-set-back", "I5", "an old list that looks fresh because the clock was set back", list, without("age >= -time.Second && ")},
+	}
+}
+
+// instanceGates decide what happens to an instance that failed.
+func instanceGates() []Gate {
+	const kept = "TestAFailedInstanceIsKeptWhen"
+	return []Gate{
+		{"give-up-not-while-paused", "I5", "ending instances of a paused pool", kept, never()},
+		{"give-up-spares-claims", "I3", "ending what somebody claimed because a probe failed", kept, never()},
+		{"give-up-within-the-budget", "I7", "ending a whole pool that only we cannot see", kept, never()},
+		{"give-up-loses-to-a-claim", "I3", "deleting a failed instance that was claimed a moment ago", "TestAClaimWinsAgainstAFailure", without(", ResourceVersion: &after.ResourceVersion")},
+		{"certificate-pinned-once", "I8", "another certificate being trusted after the first", "TestACertificateIsPinnedOnce", without(" && after.Status.CertificateSHA256 == \"\"")},
+		{"certificate-of-what-serves", "I8", "the certificate of something else than our ComfyUI being pinned", "TestACertificateIsPinnedOnce", without(" && probe.Signal == fleet.SignalServing")},
 	}
 }
