@@ -125,8 +125,9 @@ func (m USDMicros) Times(n int64) USDMicros {
 		return 0
 	}
 	product := int64(m) * n
+	// The one product whose quotient overflows back is MinInt64 × -1.
 	//warmpool:gate money-product-saturates
-	if product/n != int64(m) {
+	if product/n != int64(m) || (m == math.MinInt64 && n == -1) {
 		return math.MaxInt64
 	}
 	return USDMicros(product)
