@@ -44,7 +44,7 @@ type scriptedProvider struct {
 
 func (p *scriptedProvider) SearchOffers(_ context.Context, query fleet.OfferQuery) ([]fleet.Offer, error) {
 	if p.offers == nil {
-		return []fleet.Offer{offerOf(40)}, nil
+		return []fleet.Offer{goodOffer()}, nil
 	}
 	return p.offers(query), nil
 }
@@ -101,11 +101,11 @@ func listingOf(rentals ...fleet.Rental) fleet.Listing {
 	}
 }
 
-// offerOf is an offer that the pool of these tests accepts, at cents per hour.
-func offerOf(cents int64) fleet.Offer {
+// goodOffer is an offer that the pool of these tests accepts, at $0.40/h.
+func goodOffer() fleet.Offer {
 	return fleet.Offer{
 		ID: 9, MachineID: 700, GPUName: "RTX 4090", GPUs: 1, DiskGB: 500, Verification: "verified", Rentable: true,
-		PriceUSDPerHour: fleet.USDMicros(cents * 10_000), ReliabilityPPM: 990_000, RemainingSeconds: 1 << 30,
+		PriceUSDPerHour: 400_000, ReliabilityPPM: 990_000, RemainingSeconds: 1 << 30,
 	}
 }
 
@@ -203,10 +203,11 @@ func fakeClient(t *testing.T, objects ...client.Object) client.WithWatch {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&warmpool.VastAccount{}, &warmpool.WarmPool{}, &warmpool.WarmInstance{}).
 		WithIndex(&warmpool.WarmInstance{}, indexPool, func(object client.Object) []string {
-			return []string{object.(*warmpool.WarmInstance).Spec.PoolRef.Name}
+			instance, _ := object.(*warmpool.WarmInstance)
+			return []string{instance.Spec.PoolRef.Name}
 		}).
 		WithIndex(&warmpool.WarmInstance{}, indexUnrented, func(object client.Object) []string {
-			instance := object.(*warmpool.WarmInstance)
+			instance, _ := object.(*warmpool.WarmInstance)
 			if instance.Status.Rental != nil || !instance.DeletionTimestamp.IsZero() {
 				return nil
 			}

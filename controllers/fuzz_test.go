@@ -119,7 +119,7 @@ func FuzzConvertPool(f *testing.F) {
 		admission := admissionPool(&pool)
 		state := planner.AdmissionState{Listing: &fleet.Listing{}, Account: (&accountSession{}).spendState(&account, true), Now: noon}
 		candidate := planner.Candidate{Instance: plannerInstance(testInstance()), Pool: admission}
-		if got := planner.Admit(&candidate, []fleet.Offer{offerOf(40)}, &state); got.Decision == planner.DecisionAdmitted {
+		if got := planner.Admit(&candidate, []fleet.Offer{goodOffer()}, &state); got.Decision == planner.DecisionAdmitted {
 			t.Error("a session that has seen nothing admits a rent")
 		}
 		plan := planPool(&poolInput{pool: &pool, account: &account, now: noon})

@@ -53,7 +53,7 @@ func TestReconcileRentSpendsNothing(t *testing.T) {
 		}},
 		"the offers are old": {before: func(s *stage) {
 			query := admissionPool(testPool()).Query
-			s.session().rememberSearch(query.Key(), searchAnswer{offers: []fleet.Offer{offerOf(40)}, at: s.clock.Now().Add(-searchFresh - time.Second)})
+			s.session().rememberSearch(query.Key(), searchAnswer{offers: []fleet.Offer{goodOffer()}, at: s.clock.Now().Add(-searchFresh - time.Second)})
 			s.provider.offers = func(fleet.OfferQuery) []fleet.Offer { return nil }
 		}},
 		// One pass searches once: the second pass asks for the GPUs alone.
@@ -63,7 +63,7 @@ func TestReconcileRentSpendsNothing(t *testing.T) {
 				if query.Key() == wanted.Key() {
 					return nil
 				}
-				return []fleet.Offer{offerOf(40)}
+				return []fleet.Offer{goodOffer()}
 			}
 		}},
 		"the lease runs out": {atTurn: func(s *stage) { s.lease.lost = true }},

@@ -38,7 +38,7 @@ func roundTrip(t *testing.T, text string, first, second runtime.Object) {
 	if err != nil {
 		t.Fatalf("%T: %v", first, err)
 	}
-	if err := json.Unmarshal(once, second); err != nil {
+	if err = json.Unmarshal(once, second); err != nil {
 		t.Fatalf("%T cannot read what it writes, %s: %v", first, once, err)
 	}
 	again, err := json.Marshal(second)

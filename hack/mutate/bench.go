@@ -67,12 +67,12 @@ func (b *bench) prepare(ctx context.Context, gates []markedGate, out io.Writer) 
 				tests = append(tests, gates[to].Test)
 			}
 		}
-		fmt.Fprintf(out, "%s: %d gates; the tests named for them pass with every gate in place: ", dir, to-from)
+		say(out, "%s: %d gates; the tests named for them pass with every gate in place: ", dir, to-from)
 		if err := b.checkTests(ctx, dir, tests); err != nil {
-			fmt.Fprintln(out, "no")
+			say(out, "no\n")
 			return err
 		}
-		fmt.Fprintln(out, "yes")
+		say(out, "yes\n")
 		if err := b.build(ctx, dir, gates[from:to]); err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (b *bench) takeOut(ctx context.Context, gates []markedGate, jobs int, out i
 	})
 	for k := range gates {
 		<-done[k]
-		fmt.Fprintf(out, "%-8s  %s  %-34s %s in %s\n", verdicts[k].word, gates[k].Rule, gates[k].Name, gates[k].Test, gates[k].mark.dir)
+		say(out, "%-8s  %s  %-34s %s in %s\n", verdicts[k].word, gates[k].Rule, gates[k].Name, gates[k].Test, gates[k].mark.dir)
 	}
 	running.Wait()
 	return verdicts
@@ -151,7 +151,7 @@ func (b *bench) takeOut(ctx context.Context, gates []markedGate, jobs int, out i
 // judge takes one gate out and says what its test made of it.
 func (b *bench) judge(ctx context.Context, gate *markedGate) verdict {
 	broken := func(format string, values ...any) verdict {
-		return verdict{"BROKEN", fmt.Errorf("gate %q (%s): %w", gate.Name, gate.mark, fmt.Errorf(format, values...))}
+		return verdict{"BROKEN", fmt.Errorf("gate %q (%s): %w", gate.Name, &gate.mark, fmt.Errorf(format, values...))}
 	}
 	output, err := b.runWithout(ctx, gate)
 	var exit *exec.ExitError
@@ -161,7 +161,7 @@ func (b *bench) judge(ctx context.Context, gate *markedGate) verdict {
 	case err == nil:
 		return verdict{"SURVIVED", fmt.Errorf("gate %q (%s) was taken out and %s still passes, so nothing keeps this from happening: %s.\n"+
 			"Make that test fail without the gate, or name in hack/mutate/gates.go the one that does. Try it with: make mutate ARGS='-only ^%s$'",
-			gate.Name, gate.mark, gate.Test, gate.Prevents, gate.Name)}
+			gate.Name, &gate.mark, gate.Test, gate.Prevents, gate.Name)}
 	case !errors.As(err, &exit), ctx.Err() != nil:
 		return broken("running its test: %w", err)
 	case strings.Contains(output, "panic: test timed out"):

@@ -23,6 +23,9 @@ type Gate struct {
 	Off Mutation
 }
 
+// isWhole is true when nothing of the entry is missing.
+func (g *Gate) isWhole() bool { return g.Rule != "" && g.Prevents != "" && g.Test != "" }
+
 // Mutation is how one gate is taken out. The zero value makes its condition false.
 type Mutation struct {
 	kind     kind
@@ -73,10 +76,11 @@ type markedGate struct {
 // join finds the mark of every gate. Its error lists all that is wrong, with
 // what to do about it.
 func join(listed []Gate, marks []mark) ([]markedGate, error) {
-	byName := map[string]mark{}
+	byName := map[string]*mark{}
 	var wrong []error
 	complain := func(format string, values ...any) { wrong = append(wrong, fmt.Errorf(format, values...)) }
-	for _, m := range marks {
+	for k := range marks {
+		m := &marks[k]
 		if other, twice := byName[m.name]; twice {
 			complain("the mark %q is at %s and at %s: give one of them another name", m.name, other, m)
 		}
@@ -91,15 +95,15 @@ func join(listed []Gate, marks []mark) ([]markedGate, error) {
 			complain("gate %q is listed twice", gate.Name)
 		case !found:
 			complain("gate %q has no mark: put //warmpool:gate %s above its condition, or take it off the list", gate.Name, gate.Name)
-		case gate.Rule == "" || gate.Prevents == "" || gate.Test == "":
+		case !gate.isWhole():
 			complain("gate %q needs a rule, a sentence and a test", gate.Name)
 		default:
-			joined = append(joined, markedGate{Gate: gate, mark: m})
+			joined = append(joined, markedGate{Gate: gate, mark: *m})
 		}
 		seen[gate.Name] = true
 	}
-	for _, m := range marks {
-		if !seen[m.name] {
+	for k := range marks {
+		if m := &marks[k]; !seen[m.name] {
 			complain("the mark %q at %s is not on the list: add it, with the test that fails without it", m.name, m)
 		}
 	}

@@ -30,7 +30,7 @@ type mark struct {
 }
 
 // String is where the mark is.
-func (m mark) String() string { return fmt.Sprintf("%s:%d", m.file, m.line) }
+func (m *mark) String() string { return fmt.Sprintf("%s:%d", m.file, m.line) }
 
 // source is one parsed file.
 type source struct {
@@ -81,7 +81,7 @@ func isOutside(root, path, name string) bool {
 
 // marksOf reads the marks of one file.
 func marksOf(root, path string) ([]mark, error) {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // a file of the module
 	if err != nil || !bytes.Contains(text, []byte(directive)) {
 		return nil, err
 	}
@@ -109,10 +109,10 @@ func marksOf(root, path string) ([]mark, error) {
 			}
 			m.node, m.tagged = nodeAt(tree, file, file.line(group.End())+1)
 			if !regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`).MatchString(m.name) {
-				return nil, fmt.Errorf("%s: a mark reads %s name-in-kebab-case, not %q", m, directive, comment.Text)
+				return nil, fmt.Errorf("%s: a mark reads %s name-in-kebab-case, not %q", &m, directive, comment.Text)
 			}
 			if m.node == nil {
-				return nil, fmt.Errorf("%s: there is nothing below the mark %q that could be a gate: it stands directly above an if, a case, a return, a statement or a list entry", m, m.name)
+				return nil, fmt.Errorf("%s: there is nothing below the mark %q that could be a gate: it stands directly above an if, a case, a return, a statement or a list entry", &m, m.name)
 			}
 			marks = append(marks, m)
 		}

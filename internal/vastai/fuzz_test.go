@@ -57,6 +57,7 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 	day := time.Unix(1_800_000_000, 0)
 	return map[string]func(*testing.T, *Client) error{
 		"list": func(t *testing.T, c *Client) error {
+			t.Helper()
 			listing, err := c.ListRentals(t.Context())
 			if (err != nil) != (listing.Rentals == nil) {
 				t.Errorf("listing %+v beside error %v", listing, err)
@@ -64,6 +65,7 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 			return err
 		},
 		"get": func(t *testing.T, c *Client) error {
+			t.Helper()
 			rental, err := c.GetRental(t.Context(), 9)
 			if rental != nil && rental.ID != 9 {
 				t.Errorf("asked for rental 9, got %d", rental.ID)
@@ -71,6 +73,7 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 			return err
 		},
 		"search": func(t *testing.T, c *Client) error {
+			t.Helper()
 			offers, err := c.SearchOffers(t.Context(), fleet.OfferQuery{DiskGB: 8})
 			for _, offer := range offers {
 				if offer.ID <= 0 || offer.PriceUSDPerHour < 0 {
@@ -80,6 +83,7 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 			return err
 		},
 		"user": func(t *testing.T, c *Client) error {
+			t.Helper()
 			user, err := c.CurrentUser(t.Context())
 			if err == nil && user.ID <= 0 {
 				t.Errorf("user %+v", user)
@@ -87,6 +91,7 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 			return err
 		},
 		"rent": func(t *testing.T, c *Client) error {
+			t.Helper()
 			id, err := rentOnce(t.Context(), c)
 			if (err == nil) != (id > 0) {
 				t.Errorf("rental %d beside error %v", id, err)
@@ -99,10 +104,12 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 		"keys":    func(t *testing.T, c *Client) error { _, err := c.SSHKeys(t.Context()); return err },
 		"add key": func(t *testing.T, c *Client) error { _, err := c.AddSSHKey(t.Context(), "k"); return err },
 		"charges": func(t *testing.T, c *Client) error {
+			t.Helper()
 			_, err := c.Charges(t.Context(), day, day.Add(time.Hour))
 			return err
 		},
 		"increases": func(t *testing.T, c *Client) error {
+			t.Helper()
 			increases, err := c.PendingPriceIncreases(t.Context())
 			for _, increase := range increases {
 				if increase.RentalID <= 0 || increase.NewGPUUSDPerHour < 0 {
