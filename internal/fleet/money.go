@@ -142,5 +142,5 @@ func (m USDMicros) ForSeconds(seconds int64) USDMicros {
 		return max(total, 0)
 	}
 	//warmpool:gate money-hours-round-up
-	return (total + secondsPerHour - 1) / secondsPerHour
+	return (total-1)/secondsPerHour + 1
 }

@@ -66,6 +66,9 @@ func TestUSDArithmeticSaturates(t *testing.T) {
 	if got := fleet.USDMicros(1_000_000).ForSeconds(1); got != 278 {
 		t.Errorf("a second of $1/h rounds up to 278 micros, got %d", got)
 	}
+	if got := fleet.USDMicros(math.MaxInt64 - 1).ForSeconds(1); got != math.MaxInt64/3600+1 {
+		t.Errorf("a second of the largest rate is %d", got)
+	}
 }
 
 func TestLabelReadsBack(t *testing.T) {
