@@ -93,6 +93,11 @@ verify: go $(CONTROLLER_GEN) k8s-kubectl ## Fail if anything generated is out of
 fuzz: go ## Run each fuzz target for FUZZTIME.
 	@FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
+.PHONY: mutate
+mutate: go ## Take out each safety gate in turn and demand that its test fails; ARGS=--help lists flags.
+	@$(call build,./hack/mutate)
+	@exec $(BIN)/mutate $(ARGS)
+
 .PHONY: bench
 bench: go k8s ## Print the figures against their bounds; ARGS=--help lists flags.
 	@$(call build,./test/bench)
@@ -105,7 +110,7 @@ fmt: go $(GOLANGCI_LINT) ## Format the Go code.
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: generate
-generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference.
+generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference, the page about gates.
 	@hack/generate.sh
 
 .PHONY: situations

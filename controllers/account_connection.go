@@ -57,6 +57,7 @@ func (c *connection) isStable(account *warmpool.VastAccount) bool {
 // was seen. What the spec names is demanded beside what was seen, never instead:
 // the rentals of the user that was seen would otherwise look as if they were gone.
 func pinnedUser(account *warmpool.VastAccount, seen int64) int64 {
+	//warmpool:gate account-expected-user
 	if expected := account.Spec.ExpectedUserID; expected != nil && *expected != seen {
 		return *expected
 	}
@@ -79,6 +80,7 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		}
 		return session.setConnection(current)
 	}
+	//warmpool:gate key-changed-is-not-verified
 	if fingerprint := sha256.Sum256([]byte(key + "\n" + baseURL)); current.provider == nil || fingerprint != current.fingerprint {
 		provider, err := r.Connect(key, baseURL)
 		if err != nil {
@@ -86,6 +88,8 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		}
 		current = connection{provider: provider, fingerprint: fingerprint, reason: reasonNotVerified, message: "The key was not verified yet; Vast.ai is asked whose it is."}
 	}
+	//warmpool:gate key-asked-every-minute
+	//warmpool:gate key-asked-after-clock-set-back
 	if now := r.Clock.Now(); !current.verified || now.Sub(current.verifiedAt) >= identityPeriod || now.Before(current.verifiedAt) {
 		current = r.verify(ctx, account, current)
 	}
@@ -111,10 +115,12 @@ func (r *VastAccountReconciler) verify(ctx context.Context, account *warmpool.Va
 	}
 	switch fleet.KindOf(err) {
 	case fleet.KindUnauthorized:
+		//warmpool:gate key-refused
 		c.verified, c.reason = false, reasonInvalidUserKey
 		c.message = fmt.Sprintf("Vast.ai refuses the API key in Secret %q, key %q (Invalid user key). Nothing is rented or ended until it accepts one, and what is rented bills on. "+
 			"Take a valid key from the Vast.ai console and put it there: %s (it is used at once, without a restart).", account.Spec.CredentialsSecretRef.Name, account.Spec.CredentialsSecretRef.Key, secretCommand(account, true))
 	case fleet.KindForbidden:
+		//warmpool:gate key-lacks-a-permission
 		c.verified, c.reason = false, reasonPermissionMissing
 		c.message = "Vast.ai accepts the API key, but the key lacks a permission. Make a key with misc, instance_read, instance_write and user_read, and put it into the Secret."
 	default:

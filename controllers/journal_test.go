@@ -74,6 +74,14 @@ func TestForgetRejectedMakesRoomForOne(t *testing.T) {
 	if len(full) != 10 || full[2].Number != 3 {
 		t.Error("the journal that was given has changed")
 	}
+	// The newest stays, or the next attempt would get its number and its label.
+	for at := range full {
+		full[at].Outcome = warmpool.AttemptAbandoned
+	}
+	full[9].Outcome = warmpool.AttemptRejected
+	if all := forgetRejected(full); len(all) != 10 {
+		t.Errorf("of a journal that holds only what must be remembered %d are left", len(all))
+	}
 	if short := forgetRejected(full[:3]); len(short) != 3 {
 		t.Error("a journal with room was cut")
 	}

@@ -138,6 +138,7 @@ func (r *VastAccountReconciler) liveInstances(ctx context.Context, account types
 	var kept []warmpool.WarmInstance
 	for next := ""; ; {
 		var page warmpool.WarmInstanceList
+		//warmpool:gate rent-reads-live
 		err := r.APIReader.List(ctx, &page, client.InNamespace(account.Namespace), client.Limit(livePage), client.Continue(next))
 		if err != nil {
 			return nil, err

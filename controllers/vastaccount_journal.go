@@ -39,6 +39,7 @@ func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Nam
 // prepareRent does everything that must be there before the rent: the
 // instance's own password, and the environment with the values of Secrets.
 func (r *VastAccountReconciler) prepareRent(ctx context.Context, instance *warmpool.WarmInstance, admission *planner.Admission) (fleet.RentRequest, error) {
+	//warmpool:gate rent-needs-the-finalizer
 	if !controllerutil.ContainsFinalizer(instance, warmpool.FinalizerTerminate) {
 		return fleet.RentRequest{}, fmt.Errorf("WarmInstance %s has lost its finalizer %s, so nothing would end its rental; delete it", instance.Name, warmpool.FinalizerTerminate)
 	}
@@ -77,6 +78,7 @@ func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *wa
 	var secret corev1.Secret
 	err := r.APIReader.Get(ctx, key, &secret)
 	if err == nil {
+		//warmpool:gate password-is-its-own
 		if password := string(secret.Data[warmpool.SecretKeyWebPassword]); password != "" && metav1.IsControlledBy(&secret, instance) {
 			return password, nil
 		}
@@ -106,6 +108,7 @@ func (r *VastAccountReconciler) deletePassword(ctx context.Context, instance *wa
 	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: secretNameFor(instance)}, &secret); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	//warmpool:gate password-delete-its-own
 	if !metav1.IsControlledBy(&secret, instance) {
 		return nil
 	}
@@ -136,12 +139,21 @@ func (r *VastAccountReconciler) journalAttempt(ctx context.Context, instance *wa
 		QuotedUSDPerHour: warmpool.USD(admission.Offer.PriceUSDPerHour.String()),
 		StartedTime:      now, Outcome: warmpool.AttemptPending,
 	}
-	instance.Status.Attempts = append(forgetRejected(instance.Status.Attempts), attempt)
-	instance.Status.CredentialsSecretRef = &warmpool.LocalReference{Name: secretNameFor(instance)}
-	instance.Status.LastAdmission = admissionStatus(admission, now)
-	setPendingConditions(instance, metav1.ConditionUnknown, reasonRenting,
+	journaled := instance.DeepCopy()
+	journaled.Status.Attempts = append(forgetRejected(journaled.Status.Attempts), attempt)
+	journaled.Status.CredentialsSecretRef = &warmpool.LocalReference{Name: secretNameFor(instance)}
+	journaled.Status.LastAdmission = admissionStatus(admission, now)
+	setPendingConditions(journaled, metav1.ConditionUnknown, reasonRenting,
 		fmt.Sprintf("Renting offer %d at $%s/h.", admission.Offer.ID, admission.Offer.PriceUSDPerHour), now)
-	return attempt, r.Client.Status().Update(ctx, instance)
+	//warmpool:gate journal-optimistic-lock
+	err := r.Client.Status().Update(ctx, journaled)
+	if err != nil {
+		// The instance stays as it was: whoever writes it next must not write an
+		// attempt that nobody makes.
+		return attempt, err
+	}
+	*instance = *journaled
+	return attempt, nil
 }
 
 // forgetRejected makes room in a full journal by dropping the oldest attempt
@@ -151,7 +163,10 @@ func forgetRejected(attempts []warmpool.RentAttempt) []warmpool.RentAttempt {
 		return attempts
 	}
 	// Not the newest: its number keeps the next one from being the same.
+	//warmpool:gate journal-keeps-the-newest
 	at := slices.IndexFunc(attempts[:len(attempts)-1], func(a warmpool.RentAttempt) bool {
+		//warmpool:gate journal-keeps-what-may-have-rented
+		//warmpool:gate journal-keeps-what-still-bills
 		return a.Outcome == warmpool.AttemptRejected && (a.RentalID == 0 || a.RentalGone)
 	})
 	if at < 0 {
@@ -180,6 +195,7 @@ func outcomeOf(id int64, err error) rentOutcome {
 	outcome := rentOutcome{outcome: warmpool.AttemptUnknown, reason: string(fleet.KindUnavailable), message: bounded(err.Error(), maxMessage)}
 	if provider, ok := errors.AsType[*fleet.ProviderError](err); ok {
 		outcome.reason, outcome.httpStatus, outcome.rentalID = string(provider.Kind), provider.Status, provider.RentalID
+		//warmpool:gate outcome-definite-or-unknown
 		if provider.Definite || provider.RentalID != 0 {
 			// A rental named in a refusal exists: it is known, and it will be ended.
 			outcome.outcome = warmpool.AttemptRejected
@@ -201,6 +217,7 @@ func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *war
 	logger := log.FromContext(ctx)
 	logger.Info("Rent answered", "instance", instance.Name, "attempt", number, "outcome", outcome.outcome,
 		"rental", outcome.rentalID, "reason", outcome.reason)
+	//warmpool:gate outcome-outlives-the-manager
 	writeCtx := context.WithoutCancel(ctx)
 	var recorded warmpool.WarmInstance
 	settled := false
@@ -208,6 +225,7 @@ func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *war
 		if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(instance), &recorded); err != nil {
 			return apierrors.IsNotFound(err), nil
 		}
+		//warmpool:gate outcome-of-this-instance
 		if recorded.UID != instance.UID {
 			return true, nil
 		}
@@ -240,6 +258,7 @@ func (r *VastAccountReconciler) recordOutcome(ctx context.Context, instance *war
 // attempt is settled already: a sweep was faster.
 func applyOutcome(instance *warmpool.WarmInstance, number int32, outcome *rentOutcome, now metav1.Time, installation string) bool {
 	at := slices.IndexFunc(instance.Status.Attempts, func(a warmpool.RentAttempt) bool { return a.Number == number })
+	//warmpool:gate outcome-settles-once
 	if at < 0 || instance.Status.Attempts[at].Outcome != warmpool.AttemptPending {
 		return false
 	}

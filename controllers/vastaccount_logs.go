@@ -36,6 +36,7 @@ func (r *VastAccountReconciler) saveLog(ctx context.Context, in *terminateInput,
 	defer cancel()
 	logger := log.FromContext(ctx)
 	secrets, err := r.secretValues(logCtx, instance)
+	//warmpool:gate log-needs-the-secrets
 	if err != nil {
 		// A log that cannot be cleaned is not kept (I8).
 		logger.V(1).Info("Reading the secrets of the instance failed", "instance", instance.Name, "error", err.Error())
@@ -86,6 +87,7 @@ func withoutSecrets(text string, values []string) string {
 	const shortest = 6
 	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
 	for _, value := range values {
+		//warmpool:gate log-hides-secrets
 		if len(value) >= shortest {
 			text = strings.ReplaceAll(text, value, "REDACTED")
 		}

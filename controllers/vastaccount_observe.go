@@ -33,6 +33,7 @@ func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, i
 	now := metav1.Time{Time: r.Clock.Now()}
 	notes := r.applyResolutions(after, plan, now)
 	recordLateRentals(after, plan, now)
+	//warmpool:gate observe-needs-trust
 	if after.Status.Rental != nil && plan.sweep.Trusted {
 		for k := range plan.sweep.Listing.Rentals {
 			if row := &plan.sweep.Listing.Rentals[k]; row.ID == after.Status.Rental.ID {

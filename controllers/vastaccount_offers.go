@@ -35,6 +35,7 @@ func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candid
 	answer, known := r.offersFor(ctx, in, candidate.Pool.Query)
 	if known && answer.err == nil && len(answer.offers) > 0 {
 		admission := planner.Admit(candidate, answer.offers, &in.state)
+		//warmpool:gate rent-at-a-fresh-price
 		if admission.Decision == planner.DecisionDeferred || r.Clock.Since(answer.at) < searchFresh {
 			return admission, true
 		}
@@ -55,6 +56,7 @@ func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candid
 		}, true
 	}
 	explained := planner.Admit(candidate, answer.offers, &in.state)
+	//warmpool:gate rent-for-the-right-disk
 	if explained.Decision != planner.DecisionDeferred {
 		return planner.Admission{
 			Decision: planner.DecisionDeferred, Reason: planner.ReasonNoMatchingOffers, OffersSeen: explained.OffersSeen,

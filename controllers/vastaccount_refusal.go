@@ -45,6 +45,7 @@ func (a *accountSession) refused(pool string, now time.Time) (planner.Admission,
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	last, found := a.refusals[pool]
+	//warmpool:gate rent-pauses-after-a-refusal
 	if !found || !now.Before(last.until) {
 		return planner.Admission{}, false
 	}

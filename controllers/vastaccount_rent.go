@@ -206,6 +206,7 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 		log.FromContext(ctx).V(1).Info("Lost the right to rent", "instance", instance.Name)
 		return true, r.dropOrphanPassword(ctx, instance)
 	}
+	//warmpool:gate rent-needs-the-journal
 	if err != nil {
 		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The attempt cannot be written into the status, so nothing is rented; it is tried again: "+err.Error()
 		return false, nil
@@ -227,9 +228,11 @@ func (r *VastAccountReconciler) executeRent(ctx context.Context, in *rentInput, 
 	var stopped *planner.Deferral
 	request.BeforeSend = func() error {
 		deferral, err := r.recheck(ctx, in, instance, attempt)
+		//warmpool:gate rent-stopped-by-the-last-look
 		if err == nil && deferral != nil {
 			stopped, err = deferral, errStopped
 		}
+		//warmpool:gate rent-needs-the-last-look
 		if err != nil {
 			return err
 		}
@@ -268,17 +271,23 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		return nil, err
 	}
 	state := r.spendState(ctx, &account, in.session)
+	//warmpool:gate recheck-spend-gate
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
 	}
+	//warmpool:gate recheck-same-key
 	if current := in.session.connection(); current.fingerprint != in.link.fingerprint {
 		return &planner.Deferral{Reason: planner.ReasonIdentityUnverified, Message: "The API key was changed meanwhile."}, nil
 	}
 	price := usdOf(string(attempt.QuotedUSDPerHour))
+	//warmpool:gate recheck-instance-cap
 	if limit := usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)); limit > 0 && price > limit {
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
 	planned := plannerInstances(live, notInFlight)
+	//warmpool:gate recheck-pool-active
+	//warmpool:gate recheck-pool-stays
+	//warmpool:gate recheck-still-wanted
 	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}

@@ -27,6 +27,7 @@ const (
 // changed.
 func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInput, plan *sweepPlan) error {
 	account := in.account
+	//warmpool:gate account-stays-with-its-instances
 	if !account.DeletionTimestamp.IsZero() && len(in.instances) == 0 {
 		return r.letAccountGo(ctx, account)
 	}
@@ -58,6 +59,8 @@ func pinUser(in *sweepInput) {
 	}
 	expected := in.account.Spec.ExpectedUserID
 	named := expected != nil && *expected == user
+	//warmpool:gate pin-the-user-of-its-rentals
+	//warmpool:gate pin-another-when-nothing-bills
 	if (status.UserID == 0 && in.maybePinned()) || (named && !in.anyBills()) {
 		status.UserID = user
 	}

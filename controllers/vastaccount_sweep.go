@@ -94,6 +94,7 @@ func (r *VastAccountReconciler) gatherSweep(ctx context.Context, key types.Names
 	}
 	in := &sweepInput{account: &account, session: r.sessions.of(key), startedAt: r.Clock.Now(), listErr: errNotConnected}
 	in.link = r.connect(ctx, &account, in.session)
+	//warmpool:gate list-with-a-verified-key
 	if in.link.provider != nil && in.link.verified {
 		in.listing, in.listErr = in.link.provider.ListRentals(ctx)
 	}
@@ -126,6 +127,7 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	plan := sweepPlan{verdict: verdict, sweep: planner.Sweep{Listing: in.listing, Trusted: verdict.Trusted}}
 	before := in.session.lastTrusted
 	in.session.latest = &plan.sweep
+	//warmpool:gate list-to-judge-by-is-trusted
 	if verdict.Trusted {
 		in.session.lastTrusted, in.session.sweepTook = &plan.sweep, in.listing.FinishedAt.Sub(in.listing.StartedAt)
 	}
@@ -159,6 +161,7 @@ func (r *VastAccountReconciler) observation(in *sweepInput) *planner.SweepObserv
 	if in.listErr != nil && errors.Is(in.listErr, errNotConnected) && in.link.err != nil {
 		seen.Err = in.link.err
 	}
+	//warmpool:gate list-of-the-user-of-its-rentals
 	if seen.PinnedUserID == 0 && in.maybePinned() {
 		// The first user that is seen is the one that is pinned.
 		seen.PinnedUserID = in.link.user.ID
@@ -205,6 +208,7 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 			r.event(after, note.warning, note.reason, "Sweep", note.message)
 		}
 	}
+	//warmpool:gate scale-down-after-a-trusted-list
 	if plan.verdict.Trusted {
 		in.session.markObserved(plan.sweep.Listing.StartedAt)
 	}

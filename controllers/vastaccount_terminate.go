@@ -200,6 +200,7 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 	log.FromContext(ctx).Info("Releasing", "instance", instance.Name, "rental", release.RentalID, "reason", release.Reason)
 	// With the resource version: an attempt that was journaled since the cache
 	// was read makes this write fail.
+	//warmpool:gate release-optimistic-lock
 	err := r.Client.Patch(ctx, updated, client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
 		return client.IgnoreNotFound(err)
@@ -213,6 +214,9 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 // executeTerminate sends the first destroy and asks the first lookup at the
 // same time; their rate limits are separate. It returns whether more is due.
 func (r *VastAccountReconciler) executeTerminate(ctx context.Context, in *terminateInput, plan *planner.TerminationPlan) (bool, error) {
+	//warmpool:gate end-with-a-verified-key
+	//warmpool:gate end-in-the-same-account
+	//warmpool:gate end-with-a-fresh-lease
 	if in.account == nil || in.link.provider == nil || !in.link.verified || !in.link.isStable(in.account) || !r.Lease.IsFresh() {
 		// A key that is refused, or another account's, must end nothing.
 		return false, nil
@@ -241,11 +245,13 @@ const lookupRetry = 5 * time.Second
 func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, id int64) bool {
 	at := r.Clock.Now()
 	rental, err := in.link.provider.GetRental(ctx, id)
+	//warmpool:gate lookup-was-answered
 	if err != nil {
 		log.FromContext(ctx).V(1).Info("Looking up failed", "rental", id, "error", err.Error())
 		in.session.putLookupLast(id)
 		return false
 	}
+	//warmpool:gate lookup-in-the-same-account
 	if rental == nil && !r.isStillOurAccount(ctx, in) {
 		return false
 	}
@@ -261,6 +267,7 @@ func (r *VastAccountReconciler) lookup(ctx context.Context, in *terminateInput, 
 // and would make every rental look as if it were gone (I6).
 func (r *VastAccountReconciler) isStillOurAccount(ctx context.Context, in *terminateInput) bool {
 	user, err := in.link.provider.CurrentUser(ctx)
+	//warmpool:gate lookup-account-is-certain
 	if err == nil && user.ID == in.link.user.ID {
 		return true
 	}

@@ -73,6 +73,7 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 	if !givenUp {
 		return nil
 	}
+	//warmpool:gate give-up-loses-to-a-claim
 	return r.Client.Delete(ctx, after, client.Preconditions{UID: &after.UID, ResourceVersion: &after.ResourceVersion})
 }
 
@@ -92,6 +93,8 @@ func shownReady(decision *planner.HealthDecision) planner.HealthCondition {
 
 // reportProof records what a probe or a verification found out.
 func (r *WarmInstanceReconciler) reportProof(in *instanceInput, after *warmpool.WarmInstance, now metav1.Time) {
+	//warmpool:gate certificate-pinned-once
+	//warmpool:gate certificate-of-what-serves
 	if probe := in.health.Probe; probe != nil && after.Status.CertificateSHA256 == "" && probe.Signal == fleet.SignalServing {
 		// Trust on first use: the first certificate that let our password
 		// through to a ComfyUI is the one that counts from now on.
@@ -118,8 +121,10 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 		return false, "", nil
 	}
 	switch {
+	//warmpool:gate give-up-not-while-paused
 	case in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun:
 		return false, "It is kept, because the pool's spec.mode is " + string(in.pool.Spec.Mode) + ".", nil
+	//warmpool:gate give-up-spares-claims
 	case in.instance.Spec.ClaimRef != nil:
 		// Whoever claimed it decides when to let go (I3).
 		return false, "It is kept, because it is claimed.", nil

@@ -33,11 +33,18 @@ func (r *WarmInstanceReconciler) sparedFor(ctx context.Context, in *instanceInpu
 	}
 	// The cache first, because an instance that is spared asks with each probe;
 	// then the API server, because a cache that lags shows the others in good health.
-	for _, reader := range []client.Reader{r.Client, r.APIReader} {
-		budget, err := r.remediationBudget(ctx, in, reader)
+	for _, reading := range []struct {
+		client.Reader
+		narrow []client.ListOption
+	}{
+		{r.Client, []client.ListOption{client.InNamespace(in.instance.Namespace), client.MatchingFields{indexPool: in.pool.Name}}},
+		{r.APIReader, []client.ListOption{client.InNamespace(in.instance.Namespace)}},
+	} {
+		budget, err := r.remediationBudget(ctx, in, reading.Reader, reading.narrow...)
 		if err != nil {
 			return "", err
 		}
+		//warmpool:gate give-up-within-the-budget
 		if budget.Suspended {
 			log.FromContext(ctx).V(1).Info("Sparing a failed instance", "reason", failure.Reason, "message", budget.Message)
 			return "It is kept, because too many instances of the pool fail at once.", nil
@@ -70,12 +77,8 @@ func (r *WarmInstanceReconciler) seesVast(ctx context.Context, in *instanceInput
 // its health. Unlike the pool's own condition it counts the instance itself, and
 // those that are silent at work: they are Ready for as long as that may be work,
 // and they all run out of patience together.
-func (r *WarmInstanceReconciler) remediationBudget(ctx context.Context, in *instanceInput, reader client.Reader) (planner.BudgetVerdict, error) {
+func (r *WarmInstanceReconciler) remediationBudget(ctx context.Context, in *instanceInput, reader client.Reader, narrow ...client.ListOption) (planner.BudgetVerdict, error) {
 	var list warmpool.WarmInstanceList
-	narrow := []client.ListOption{client.InNamespace(in.instance.Namespace)}
-	if reader == client.Reader(r.Client) {
-		narrow = append(narrow, client.MatchingFields{indexPool: in.pool.Name})
-	}
 	if err := reader.List(ctx, &list, narrow...); err != nil {
 		return planner.BudgetVerdict{}, err
 	}

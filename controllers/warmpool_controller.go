@@ -110,6 +110,7 @@ func (r *WarmPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, err
 	}
 	plan := planPool(in)
+	//warmpool:gate pool-acts-on-a-live-reading
 	if plan.size.Create > 0 || len(plan.size.Delete) > 0 {
 		if in, err = r.gather(ctx, req.NamespacedName, r.APIReader); err != nil || in == nil {
 			return ctrl.Result{}, err
@@ -191,6 +192,7 @@ func (r *WarmPoolReconciler) ensurePoolFinalizer(ctx context.Context, in *poolIn
 // instance of it.
 func (r *WarmPoolReconciler) releasePool(ctx context.Context, in *poolInput) error {
 	live, err := r.gather(ctx, client.ObjectKeyFromObject(in.pool), r.APIReader)
+	//warmpool:gate pool-stays-with-its-instances
 	if err != nil || live == nil || len(live.instances) > 0 {
 		return err
 	}
@@ -211,6 +213,7 @@ func (r *WarmPoolReconciler) execute(ctx context.Context, in *poolInput, plan *p
 		logger.Info("Deleting instance", "instance", victim.Name, "reason", victim.Reason, "message", victim.Message)
 		doomed := &warmpool.WarmInstance{ObjectMeta: metav1.ObjectMeta{Namespace: in.pool.Namespace, Name: victim.Name}}
 		uid := types.UID(victim.UID)
+		//warmpool:gate scale-down-loses-to-a-claim
 		if err := client.IgnoreNotFound(r.Client.Delete(ctx, doomed, client.Preconditions{UID: &uid, ResourceVersion: resourceVersion(in, victim.UID)})); err != nil {
 			return err
 		}
@@ -231,6 +234,8 @@ func (r *WarmPoolReconciler) execute(ctx context.Context, in *poolInput, plan *p
 
 // mayPay is true when the account exists and stays until its last instance is gone.
 func mayPay(account *warmpool.VastAccount) bool {
+	//warmpool:gate create-for-an-account-that-stays
+	//warmpool:gate create-for-an-account-that-is-held
 	return account != nil && account.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount)
 }
 
@@ -254,6 +259,7 @@ func newInstance(pool *warmpool.WarmPool) *warmpool.WarmInstance {
 	return &warmpool.WarmInstance{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pool.Namespace, GenerateName: pool.Name + "-", Labels: labels, Annotations: template.Metadata.Annotations,
+			//warmpool:gate instance-is-held
 			Finalizers:      []string{warmpool.FinalizerTerminate},
 			OwnerReferences: ownedBy(pool, "WarmPool"),
 		},

@@ -144,12 +144,15 @@ func accountTrusted(in *poolInput) bool { return isTrusted(in.account, in.sweptA
 // isTrusted is true when this process has read the account in good order, and
 // not too long ago.
 func isTrusted(account *warmpool.VastAccount, sweptAt, now time.Time) bool {
+	//warmpool:gate scale-down-trusted-list
 	if account == nil || account.Status.LastSweep == nil || !account.Status.LastSweep.Trusted || sweptAt.IsZero() {
 		// What an earlier process saw is not enough: it may have been long ago by now.
 		return false
 	}
 	age := now.Sub(sweptAt)
 	const slack = time.Minute
+	//warmpool:gate scale-down-fresh-list
+	//warmpool:gate scale-down-clock-set-back
 	return age >= -time.Second && age <= 2*pollPeriod(account)+slack
 }
 

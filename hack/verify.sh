@@ -34,11 +34,11 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
-  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md
+  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/explanation/gates.md
 find "$copy/api" -name 'zz_generated.*' -delete
 
 "$copy/hack/generate.sh"
-for path in api config/crd config/rbac docs/reference; do
+for path in api config/crd config/rbac docs/reference docs/explanation/gates.md; do
   if ! difference=$(diff -ruN "$path" "$copy/$path"); then
     complain "$path differs from what its sources generate. Run 'make generate' and commit the result." <<<"$difference"
   fi

@@ -49,6 +49,7 @@ func tlsClient(config TLSConfig, now func() time.Time, report func(string)) *tls
 // Validity dates do not count: the pin says that it is the same machine.
 func verifyPin(pinned string, leaf *x509.Certificate) error {
 	want := strings.ToLower(strings.ReplaceAll(strings.TrimSpace(pinned), ":", ""))
+	//warmpool:gate tls-pinned-certificate
 	if want == "" || want == Fingerprint(leaf.Raw) {
 		return nil
 	}
@@ -65,6 +66,7 @@ func verifyAuthority(bundle []byte, shown []*x509.Certificate, now time.Time) er
 			"The bundle of certificate authorities holds no certificate in PEM, so no front can be trusted. Correct the bundle.", nil)
 	}
 	leaf := shown[0]
+	//warmpool:gate tls-certificate-in-force
 	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
 		return fail(fleet.SignalCertificateUntrusted,
 			"The certificate of ComfyUI's front is expired or not valid yet. Check the clocks, or replace the instance.", nil)
@@ -80,6 +82,7 @@ func verifyAuthority(bundle []byte, shown []*x509.Certificate, now time.Time) er
 		Roots: roots, Intermediates: intermediates, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
+	//warmpool:gate tls-signed-by-the-authority
 	if err == nil || signedByAnchor(leaf, anchors, now) {
 		return nil
 	}

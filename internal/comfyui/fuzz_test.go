@@ -2,6 +2,7 @@ package comfyui
 
 import (
 	"bytes"
+	"net/http"
 	"testing"
 
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -79,6 +80,56 @@ func FuzzSameGPU(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		if deviceModel(name) == name && !sameGPU(name, name) {
 			t.Errorf("%q is not itself", name)
+		}
+	})
+}
+
+// FuzzReply judges any answer: what is no HTTP 200 in JSON from ComfyUI itself
+// shows something, and says what to do.
+func FuzzReply(f *testing.F) {
+	f.Add(200, "application/json", "", "", servingBody)
+	f.Add(200, "text/html", "", "1", "<html>")
+	f.Add(302, "", "https://elsewhere/", "", "")
+	f.Add(307, "", "%%", "", "")
+	f.Add(400, "text/plain", "", "", "Client sent an HTTP request to an HTTPS server.")
+	f.Fuzz(func(t *testing.T, status int, kind, location, placeholder, body string) {
+		header := http.Header{"Content-Type": {kind}, "Location": {location}, placeholderHeader: {placeholder}}
+		for _, mode := range []TLSMode{TLSOff, TLSPinned} {
+			s := &session{target: Target{TLS: TLSConfig{Mode: mode}}}
+			verdict := s.judge(reply{status: status, header: header, body: []byte(body)})
+			if verdict == nil && (status != http.StatusOK || placeholder != "") {
+				t.Errorf("status %d with placeholder %q is taken for ComfyUI", status, placeholder)
+			}
+			if verdict != nil && (verdict.signal == fleet.SignalServing || verdict.text == "") {
+				t.Errorf("verdict %+v", verdict)
+			}
+		}
+	})
+}
+
+// FuzzBundle: no bundle of authorities breaks the reader, and none of nothing
+// vouches for anything.
+func FuzzBundle(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, bundle []byte) {
+		for _, certificate := range parseBundle(bundle) {
+			if len(certificate.Raw) == 0 {
+				t.Error("a certificate of nothing")
+			}
+		}
+	})
+}
+
+// FuzzException: every failure of a render has a cause, and one that is safe to name.
+func FuzzException(f *testing.F) {
+	f.Add("torch.OutOfMemoryError", "CUDA out of memory")
+	f.Add("RuntimeError", "no kernel image is available")
+	f.Fuzz(func(t *testing.T, kind, message string) {
+		switch fault := classifyException(kind, message); fault {
+		case fleet.FaultArchUnsupported, fleet.FaultOutOfMemory, fleet.FaultGPU, fleet.FaultRenderFailed:
+		default:
+			t.Errorf("fault %q", fault)
 		}
 	})
 }

@@ -43,6 +43,7 @@ func (v *verification) judgeDevices(stats systemStats) *finding {
 	switch {
 	case first.Type == "cpu" && slices.Contains(stats.System.Argv, "--cpu"):
 		return found(fleet.FaultCPUDevice, "ComfyUI was started with --cpu, so it renders without the GPU. Take --cpu out of COMFYUI_ARGS in the template.")
+	//warmpool:gate ready-not-on-the-cpu
 	case first.Type == "cpu":
 		return found(fleet.FaultCPUDevice, "ComfyUI computes on the CPU although a GPU was rented. Replace the instance.")
 	case !first.isCUDA():
@@ -55,10 +56,12 @@ func (v *verification) judgeDevices(stats systemStats) *finding {
 func (v *verification) judgeCards(cuda []device) *finding {
 	// Versions up to 0.3.64 list the primary device only, so one device proves
 	// nothing about the others.
+	//warmpool:gate ready-gpu-count
 	if want := v.expect.GPUs; want > 0 && len(cuda) != want && len(cuda) != 1 {
 		return found(fleet.FaultGPUMismatch, fmt.Sprintf("%d GPUs were rented, but ComfyUI sees %d. Replace the instance.", want, len(cuda)))
 	}
 	for _, card := range cuda {
+		//warmpool:gate ready-gpu-model
 		if v.expect.GPUName != "" && card.Name != "" && !sameGPU(v.expect.GPUName, card.Name) {
 			return found(fleet.FaultGPUMismatch, fmt.Sprintf("A %s was rented, but ComfyUI sees a %s. Replace the instance.",
 				quote(v.expect.GPUName), quote(deviceModel(card.Name))))

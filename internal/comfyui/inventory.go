@@ -34,6 +34,7 @@ func (v *verification) checkNodes(ctx context.Context) *finding {
 		}
 	}
 	switch {
+	//warmpool:gate ready-nodes-there
 	case len(missing) > 0:
 		return found(fleet.FaultNodeMissing, "ComfyUI does not have these required nodes: "+quote(strings.Join(missing, ", "))+
 			". Look for IMPORT FAILED in the instance's log, and check what the template installs.")
@@ -109,6 +110,7 @@ func (v *verification) checkSizes(ctx context.Context, folder string, required [
 		if at < 0 || files[at].Size == nil || model.MinBytes <= 0 {
 			continue
 		}
+		//warmpool:gate ready-models-whole
 		if size := int64(*files[at].Size); size < model.MinBytes {
 			return found(fleet.FaultModelTruncated, fmt.Sprintf("The model %s in %s has %d bytes where at least %d are expected: its download broke off. Provision again, or replace the instance.",
 				quote(model.Name), quote(folder), size, model.MinBytes))

@@ -45,6 +45,7 @@ func comparePicture(body []byte, want [3]int) *finding {
 	if err != nil {
 		return found(fleet.FaultRenderFailed, "The smoke prompt's picture is no PNG. Check the disk of the instance.")
 	}
+	//warmpool:gate picture-measured-first
 	if config.Width != smokeSide || config.Height != smokeSide {
 		return found(fleet.FaultRenderFailed, fmt.Sprintf("The smoke prompt's picture is %d×%d and not %d×%d. Check the version and the custom nodes.",
 			config.Width, config.Height, smokeSide, smokeSide))
@@ -53,6 +54,7 @@ func comparePicture(body []byte, want [3]int) *finding {
 	if err != nil {
 		return found(fleet.FaultRenderFailed, "The smoke prompt's picture is a broken PNG. Check the disk of the instance.")
 	}
+	//warmpool:gate ready-pixels-right
 	if wrong := countWrong(picture, want); wrong > 0 {
 		return found(fleet.FaultGPUCorrupt, fmt.Sprintf("The GPU computed %d of %d pixels wrong. Replace the instance and avoid the machine.", wrong, smokeSide*smokeSide))
 	}

@@ -217,6 +217,7 @@ func (v *verification) judgeEntry(entry historyEntry) *finding {
 		return v.judgeException(entry)
 	case entry.known && !entry.succeeded:
 		return found(fleet.FaultRenderFailed, "The smoke prompt failed, and ComfyUI does not say why. Look at the instance's log.")
+	//warmpool:gate ready-not-from-the-cache
 	case slices.Contains(entry.cached, filterNode):
 		f := found(fleet.FaultRenderFailed, "ComfyUI answered the smoke prompt from its cache, so nothing was proved. Verify again with another colour.")
 		f.retry = retryFresh

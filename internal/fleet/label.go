@@ -26,15 +26,18 @@ func (l Label) String() string {
 	return fmt.Sprintf("%s.%s.%s.%d", labelVersion, l.Installation, l.InstanceUID, l.Attempt)
 }
 
-// ParseLabel reads a label of ours. It returns false for any other text.
+// ParseLabel reads a label of ours. It returns false for any other text, one
+// that only resembles it ("…01") included: an attempt has exactly one label.
 func ParseLabel(text string) (Label, bool) {
 	const parts = 4
 	fields := strings.Split(text, ".")
+	//warmpool:gate label-is-ours
 	if len(fields) != parts || fields[0] != labelVersion || fields[1] == "" || fields[2] == "" {
 		return Label{}, false
 	}
 	attempt, err := strconv.ParseInt(fields[3], 10, 32)
-	if err != nil || attempt < 1 {
+	//warmpool:gate label-has-an-attempt
+	if err != nil || attempt < 1 || strconv.FormatInt(attempt, 10) != fields[3] {
 		return Label{}, false
 	}
 	return Label{Installation: fields[1], InstanceUID: fields[2], Attempt: int32(attempt)}, true

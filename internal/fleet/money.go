@@ -85,6 +85,7 @@ func scaleDigits(digits string, point int) (USDMicros, bool) {
 	for _, d := range kept {
 		value = value*10 + int64(d-'0')
 	}
+	//warmpool:gate money-rounds-up
 	if strings.Trim(dropped, "0") != "" {
 		value++
 	}
@@ -124,7 +125,9 @@ func (m USDMicros) Times(n int64) USDMicros {
 		return 0
 	}
 	product := int64(m) * n
-	if product/n != int64(m) {
+	// The one product whose quotient overflows back is MinInt64 × -1.
+	//warmpool:gate money-product-saturates
+	if product/n != int64(m) || (m == math.MinInt64 && n == -1) {
 		return math.MaxInt64
 	}
 	return USDMicros(product)
@@ -138,5 +141,6 @@ func (m USDMicros) ForSeconds(seconds int64) USDMicros {
 	if total <= 0 || total == math.MaxInt64 {
 		return max(total, 0)
 	}
-	return (total + secondsPerHour - 1) / secondsPerHour
+	//warmpool:gate money-hours-round-up
+	return (total-1)/secondsPerHour + 1
 }

@@ -60,8 +60,14 @@ func TestUSDArithmeticSaturates(t *testing.T) {
 	if got := fleet.USDMicros(math.MaxInt64 / 2).Times(3); got != math.MaxInt64 {
 		t.Errorf("got %d", got)
 	}
+	if got := fleet.USDMicros(math.MinInt64).Times(-1); got != math.MaxInt64 {
+		t.Errorf("got %d", got)
+	}
 	if got := fleet.USDMicros(1_000_000).ForSeconds(1); got != 278 {
 		t.Errorf("a second of $1/h rounds up to 278 micros, got %d", got)
+	}
+	if got := fleet.USDMicros(math.MaxInt64 - 1).ForSeconds(1); got != math.MaxInt64/3600+1 {
+		t.Errorf("a second of the largest rate is %d", got)
 	}
 }
 
@@ -74,7 +80,7 @@ func TestLabelReadsBack(t *testing.T) {
 	if !ok || got != label {
 		t.Errorf("got %v, %v", got, ok)
 	}
-	for _, text := range []string{"", "wp1", "wp2.a.b.1", "wp1.a.b.0", "wp1.a.b.x", "wp1..b.1", "wp1.a.b.1.2"} {
+	for _, text := range []string{"", "wp1", "wp2.a.b.1", "wp1.a.b.0", "wp1.a.b.x", "wp1.a.b.01", "wp1.a.b.+1", "wp1..b.1", "wp1.a.b.1.2"} {
 		if _, ok := fleet.ParseLabel(text); ok {
 			t.Errorf("%q is no label of ours", text)
 		}

@@ -47,6 +47,7 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 			// controllers' attemptDeadline allows as long again.
 			Timeouts: vastai.Timeouts{Write: writeTimeout},
 			Guard: func(context.Context) error {
+				//warmpool:gate write-needs-the-lease
 				if !shared.lease.IsFresh() {
 					return errLeaseNotFresh
 				}

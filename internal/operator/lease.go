@@ -48,6 +48,8 @@ func (g *leaseGuard) IsFresh() bool {
 	age, wallAge := now.Sub(g.renewedAt), now.Round(0).Sub(g.renewedAt.Round(0))
 	// The monotonic clock stands still while a machine is suspended, the wall
 	// clock may be set: the lease is fresh only when both say so.
+	//warmpool:gate lease-expires
+	//warmpool:gate lease-clock-set-back
 	return !g.renewedAt.IsZero() && age >= 0 && wallAge >= 0 && max(age, wallAge) < g.validFor
 }
 
@@ -116,7 +118,10 @@ func (l *guardedLock) Update(ctx context.Context, record resourcelock.LeaderElec
 func (l *guardedLock) noted(record resourcelock.LeaderElectionRecord, write func() error) error {
 	at := l.guard.clock.Now()
 	err := write()
+	//warmpool:gate lease-renewal-succeeded
+	//warmpool:gate lease-renewal-is-ours
 	if err == nil && record.HolderIdentity == l.Identity() {
+		//warmpool:gate lease-counts-from-the-request
 		l.guard.renewed(at)
 	}
 	return err

@@ -23,6 +23,9 @@ func (a Absence) Span() time.Duration { return a.LastStartedAt.Sub(a.FirstStarte
 // show may have come into being later), and is not one that was counted before.
 func (a Absence) observe(sweep *Sweep, notBefore time.Time) Absence {
 	started := sweep.Listing.StartedAt
+	//warmpool:gate absence-needs-trust
+	//warmpool:gate absence-begins-after-the-act
+	//warmpool:gate absence-counts-a-list-once
 	if !sweep.Trusted || !started.After(notBefore) || !started.After(a.LastStartedAt) {
 		return a
 	}
@@ -52,6 +55,7 @@ func attemptRows(listing *fleet.Listing, installation string) map[AttemptKey][]*
 	rows := map[AttemptKey][]*fleet.Rental{}
 	for _, row := range rentalsByID(listing) {
 		label, ours := fleet.ParseLabel(row.Label)
+		//warmpool:gate resolve-own-installation
 		if !ours || label.Installation != installation {
 			continue
 		}

@@ -157,21 +157,26 @@ func firstFailure(subject *admissionCase) *Deferral {
 // standing checks what no offer can change.
 func standing(subject *admissionCase) *Deferral {
 	state, instance := subject.state, &subject.candidate.Instance
+	//warmpool:gate admit-spend-gate
 	if deferral := SpendGate(&state.Account, state.Now); deferral != nil {
 		return deferral
 	}
+	//warmpool:gate admit-needs-a-list
 	if state.Listing == nil {
 		return &Deferral{Reason: ReasonAwaitingFirstSweep, Message: "The list of the account's instances was not read yet. Waiting for one that can be trusted."}
 	}
+	//warmpool:gate admit-only-what-waits
 	if !instance.IsPending() {
 		if deferral := ownDeferral(instance); deferral != nil {
 			return deferral
 		}
 		return &Deferral{Reason: ReasonNotPending, Message: "The instance no longer waits for a rental."}
 	}
+	//warmpool:gate admit-pool-allows
 	if deferral := poolDeferral(&subject.candidate.Pool, state.Now); deferral != nil {
 		return deferral
 	}
+	//warmpool:gate admit-no-unrecorded-rental
 	if row := labelledFor(state.Listing, instance.UID); row != nil {
 		return unrecordedRental(row)
 	}
@@ -196,6 +201,7 @@ func (a Admission) admitted(subject *admissionCase) Admission {
 	a.Message = fmt.Sprintf("Renting offer %d (%s on machine %d) at %s; the pool then commits %s of its ceiling %s.",
 		offer.ID, offer.GPUName, offer.MachineID, perHour(offer.PriceUSDPerHour),
 		perHour(addUSD(subject.poolCommitted, offer.PriceUSDPerHour)), perHour(subject.candidate.Pool.CeilingUSDPerHour))
+	//warmpool:gate admit-dry-run
 	if subject.candidate.Pool.Mode == ModeDryRun {
 		a.Decision, a.Reason = DecisionDryRun, ReasonDryRun
 		a.Message = "Dry run, nothing is rented. " + a.Message
@@ -234,6 +240,7 @@ func (a Admission) withoutMatch(filtered *FilterResult, candidate *Candidate) Ad
 // checkInstanceCap bounds the price of one instance.
 func checkInstanceCap(c *admissionCase) *Deferral {
 	limit := c.candidate.Pool.MaxInstanceUSDPerHour
+	//warmpool:gate admit-instance-cap
 	if withinCap(c.offer.PriceUSDPerHour, limit) {
 		return nil
 	}
@@ -244,6 +251,7 @@ func checkInstanceCap(c *admissionCase) *Deferral {
 // checkPoolHeadroom is the pool's ceiling (I1).
 func checkPoolHeadroom(c *admissionCase) *Deferral {
 	ceiling := c.candidate.Pool.CeilingUSDPerHour
+	//warmpool:gate admit-pool-ceiling
 	if addUSD(c.poolCommitted, c.offer.PriceUSDPerHour) <= ceiling {
 		return nil
 	}
@@ -255,6 +263,7 @@ func checkPoolHeadroom(c *admissionCase) *Deferral {
 // checkAccountHeadroom is the account's ceiling (I1).
 func checkAccountHeadroom(c *admissionCase) *Deferral {
 	ceiling := c.state.Account.CeilingUSDPerHour
+	//warmpool:gate admit-account-ceiling
 	if addUSD(c.accountCommitted, c.offer.PriceUSDPerHour) <= ceiling {
 		return nil
 	}
@@ -267,6 +276,7 @@ func checkAccountHeadroom(c *admissionCase) *Deferral {
 func checkBalanceRunway(c *admissionCase) *Deferral {
 	account := &c.state.Account
 	burn := addUSD(c.accountCommitted, c.offer.PriceUSDPerHour).ForSeconds(account.RunwaySeconds)
+	//warmpool:gate admit-balance-runway
 	if burn != math.MaxInt64 && account.BalanceUSD-burn >= account.MinBalanceUSD {
 		return nil
 	}
@@ -278,6 +288,7 @@ func checkBalanceRunway(c *admissionCase) *Deferral {
 
 // checkBlockedMachine avoids machines that failed lately.
 func checkBlockedMachine(c *admissionCase) *Deferral {
+	//warmpool:gate admit-blocked-machine
 	if !BlockedMachineIDs(c.state.Blocked, c.state.Now)[c.offer.MachineID] {
 		return nil
 	}
@@ -286,6 +297,7 @@ func checkBlockedMachine(c *admissionCase) *Deferral {
 
 // checkBackOff waits after failures of the pool.
 func checkBackOff(c *admissionCase) *Deferral {
+	//warmpool:gate admit-back-off
 	if c.candidate.Pool.NextAttemptAt.After(c.state.Now) {
 		return poolDeferral(&c.candidate.Pool, c.state.Now)
 	}

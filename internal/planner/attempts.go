@@ -141,6 +141,7 @@ func (r *resolver) resolveInstance(instance *Instance) {
 	taken := instance.HasRental()
 	for k := range instance.Attempts {
 		attempt := &instance.Attempts[k]
+		//warmpool:gate resolve-not-in-flight
 		if attempt.isOpen() && instance.InFlight {
 			continue
 		}
@@ -182,7 +183,11 @@ func (r *resolver) match(rows []*fleet.Rental, instance *Instance, attempt *Atte
 			seen.recorded = row
 		case recorded && owner == instance.UID:
 			// Remembered by another attempt, which answers for it.
-		case recorded, !attempt.couldHaveMade(row):
+		//warmpool:gate resolve-recorded-elsewhere
+		case recorded:
+			seen.others = append(seen.others, row.ID)
+		//warmpool:gate resolve-copied-label
+		case !attempt.couldHaveMade(row):
 			seen.others = append(seen.others, row.ID)
 		default:
 			seen.ours = append(seen.ours, row)
@@ -196,15 +201,18 @@ func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMa
 	evidence := r.in.Memory[key]
 	resolution := Resolution{UID: key.UID, AttemptNumber: key.Number, Action: ResolveWait}
 	switch {
+	//warmpool:gate resolve-seen-is-not-absent
 	case seen.recorded != nil || len(seen.ours) > 0 || len(seen.others) > 0:
 		// Whatever carries the label, the attempt is not absent. Even an
 		// untrusted sweep that shows it takes that evidence away.
 		evidence = Absence{}
 	default:
+		//warmpool:gate abandon-after-the-deadline
 		evidence = evidence.observe(&r.in.Sweep, attempt.StartedAt.Add(r.in.AttemptDeadline+statusGrain))
 	}
 	r.plan.Memory[key], resolution.Evidence = evidence, evidence
 	switch {
+	//warmpool:gate resolve-needs-trust
 	case !r.in.Sweep.Trusted:
 		resolution.Reason = ReasonAwaitingSweeps
 		resolution.Message = "The instance list is not trusted, so it settles nothing. The price stays reserved."
@@ -213,6 +221,8 @@ func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMa
 	case len(seen.others) > 0:
 		resolution.Reason, resolution.RentalID = ReasonLabelCopied, seen.others[0]
 		resolution.Message = fmt.Sprintf("Rental %d carries the label of this attempt, but is not the one that was asked for. If it is not ours, change its label; until then the price stays reserved.", seen.others[0])
+	//warmpool:gate abandon-three-lists
+	//warmpool:gate abandon-two-minutes
 	case evidence.Sweeps >= abandonSweeps && evidence.Span() >= abandonSpan:
 		resolution.Action, resolution.Reason = ResolveAbandon, ReasonAbsent
 		resolution.Message = fmt.Sprintf("%d trusted lists over %s show no rental of attempt %d, so it made none.", evidence.Sweeps, wholeSeconds(evidence.Span()), key.Number)
@@ -230,6 +240,7 @@ func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMa
 func (r *resolver) adopt(resolution *Resolution, seen *attemptMatches) {
 	key := AttemptKey{UID: resolution.UID, Number: resolution.AttemptNumber}
 	keep, rest := seen.recorded, seen.ours
+	//warmpool:gate adopt-one-rental
 	if keep == nil && seen.taken {
 		resolution.Reason, resolution.RentalID, resolution.Rental = ReasonExtraRental, rest[0].ID, rest[0]
 		resolution.Message = fmt.Sprintf("Rental %d of attempt %d was found beside the rental that the instance has. It is ended.", rest[0].ID, key.Number)
@@ -247,6 +258,7 @@ func (r *resolver) adopt(resolution *Resolution, seen *attemptMatches) {
 
 // extras plans the end of rentals that a trusted sweep shows.
 func (r *resolver) extras(key AttemptKey, rows []*fleet.Rental, reason string) {
+	//warmpool:gate extras-need-trust
 	if !r.in.Sweep.Trusted {
 		return
 	}

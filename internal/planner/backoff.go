@@ -116,6 +116,7 @@ func ComputeBackoff(in *BackoffInput) BackoffState {
 	}
 	culprit := templateFault(failures, in.ReadyNow > 0)
 	wait := in.Policy.pause(len(failures))
+	//warmpool:gate backoff-template-fault
 	if culprit != nil {
 		state.TemplateFailing = true
 		state.Machines = machinesWith(failures, culprit.Reason)

@@ -67,6 +67,7 @@ func ComputeBlocked(existing []BlockedMachine, failures []fleet.Failure, ttl tim
 func BlockedMachineIDs(blocked []BlockedMachine, now time.Time) map[int64]bool {
 	ids := make(map[int64]bool, len(blocked))
 	for k := range blocked {
+		//warmpool:gate blocked-machine
 		if blocked[k].Until.After(now) {
 			ids[blocked[k].MachineID] = true
 		}

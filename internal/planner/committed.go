@@ -22,6 +22,7 @@ func Cost(instance *Instance) fleet.USDMicros {
 	for k := range instance.Attempts {
 		attempt := &instance.Attempts[k]
 		// A rental that an open attempt already names is counted above.
+		//warmpool:gate committed-open-attempt
 		if attempt.isOpen() && attempt.RentalID == 0 {
 			total = addUSD(total, attempt.QuotedUSDPerHour)
 		}
@@ -68,6 +69,7 @@ func AccountCommitted(instances []Instance, listing *fleet.Listing) fleet.USDMic
 	for k := range listing.Rentals {
 		row := &listing.Rentals[k]
 		// An unrecorded rental has a recorded price of 0.
+		//warmpool:gate committed-foreign
 		if more := row.PriceUSDPerHour - recorded[row.ID]; more > 0 {
 			total = addUSD(total, more)
 		}
@@ -80,9 +82,11 @@ func AccountCommitted(instances []Instance, listing *fleet.Listing) fleet.USDMic
 // the highest price seen, for it costs that again when it resumes; a row
 // without a price changes nothing.
 func ObservePrice(recorded *InstanceRental, row *fleet.Rental) (usdPerHour fleet.USDMicros, known bool) {
+	//warmpool:gate price-kept-without-one
 	if row.PriceUSDPerHour <= 0 {
 		return recorded.ObservedUSDPerHour, recorded.PriceKnown
 	}
+	//warmpool:gate price-of-what-runs
 	if row.ActualStatus == fleet.StatusRunning {
 		return row.PriceUSDPerHour, true
 	}
@@ -92,6 +96,7 @@ func ObservePrice(recorded *InstanceRental, row *fleet.Rental) (usdPerHour fleet
 // ownRentalCost prices the instance's own rental.
 func (i *Instance) ownRentalCost() fleet.USDMicros {
 	observed := max(i.Rental.ObservedUSDPerHour, 0)
+	//warmpool:gate price-quote-until-known
 	if i.Rental.PriceKnown && observed > 0 {
 		return observed
 	}
@@ -128,6 +133,7 @@ func addUSD(total, more fleet.USDMicros) fleet.USDMicros {
 	if more <= 0 {
 		return total
 	}
+	//warmpool:gate money-sum-saturates
 	if total > math.MaxInt64-more {
 		return math.MaxInt64
 	}

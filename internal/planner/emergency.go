@@ -27,6 +27,8 @@ func EmergencyStop(instances []Instance, listing *fleet.Listing, installation st
 	if listing != nil {
 		for _, row := range rentalsByID(listing) {
 			label, ours := fleet.ParseLabel(row.Label)
+			//warmpool:gate emergency-own-installation
+			//warmpool:gate emergency-not-elsewhere
 			if _, recorded := all[row.ID]; recorded || !ours || label.Installation != installation || elsewhere.holds(row.ID, &label) {
 				continue
 			}

@@ -30,3 +30,13 @@ func TestEmergencyStop(t *testing.T) {
 		t.Errorf("without a list (-want +got):\n%s", diff)
 	}
 }
+
+// TestEmergencyStopSparesOtherAccounts has two account objects with keys of one
+// user: each sees the other's rentals in its list, with our own label.
+func TestEmergencyStopSparesOtherAccounts(t *testing.T) {
+	listing := fleet.Listing{Rentals: []fleet.Rental{row(1, labelOf("mine", 1), usd(40)), row(2, labelOf("theirs", 1), usd(40))}}
+	extras := EmergencyStop(nil, &listing, testInstallation, Elsewhere{UIDs: map[string]bool{"theirs": true}})
+	if len(extras) != 1 || extras[0].RentalID != 1 {
+		t.Errorf("ends %+v, want rental 1 only", extras)
+	}
+}

@@ -53,6 +53,7 @@ func ComputeHealthBudget(instances []BudgetInstance, maxUnhealthyPercent int) Bu
 	if maxUnhealthyPercent > 0 {
 		allowed = max(allowed, 1)
 	}
+	//warmpool:gate health-max-unhealthy
 	verdict.Suspended = verdict.Failing > allowed
 	if !verdict.Suspended {
 		verdict.Message = "No instance has been ready yet, so none of them can have failed."

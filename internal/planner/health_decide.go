@@ -111,9 +111,11 @@ func (h *health) failed(reason, message string) *fleet.Failure {
 // stopFailure is about a container that ended, or an offline host. A reading of
 // Vast.ai alone proves nothing: as long as probes can be made they must fail too.
 func (h *health) stopFailure() *fleet.Failure {
+	//warmpool:gate health-provider-word-is-not-enough
 	if h.reachable() && h.mem.failures < h.in.Probes.FailureThreshold {
 		return nil
 	}
+	//warmpool:gate health-stop-read-three-times
 	if h.mem.stoppedReadings >= stoppedReadingsNeeded {
 		if h.in.Rental.IntendedStatus == "running" {
 			return h.failed(HealthContainerExited, messageWithStatus(
@@ -153,6 +155,7 @@ func (h *health) processFailure() *fleet.Failure {
 
 // verifyFailure is about a proof that failed twice.
 func (h *health) verifyFailure() *fleet.Failure {
+	//warmpool:gate health-one-failed-proof
 	if h.mem.verifyFailures < verifyAttempts {
 		return nil
 	}
@@ -269,6 +272,8 @@ func (h *health) queuePause() time.Duration {
 // mayVerify is true when a prompt of ours disturbs nobody and is disturbed by
 // nobody: it would wait behind other work and fail for it.
 func (h *health) mayVerify() bool {
+	//warmpool:gate health-no-prompt-beside-a-claim
+	//warmpool:gate health-no-prompt-beside-work
 	return !h.wasReady() || (h.mem.knownIdle && !h.in.Claimed)
 }
 

@@ -24,6 +24,7 @@ func (h *health) live() HealthDecision {
 func (h *health) queueFailure() *fleet.Failure {
 	longest := seconds(h.in.Probes.MaxPromptSeconds)
 	switch {
+	//warmpool:gate health-worker-dead-two-looks
 	case h.mem.stuckLooks >= confirmingLooks && h.mem.queueAt.Sub(h.mem.stuckSince) >= stuckLooksApart:
 		return h.failed(string(fleet.FaultWorkerDead), "Prompts wait and none runs: ComfyUI's worker is dead although it still answers. It is replaced.")
 	case h.mem.head != "" && h.mem.queueAt.Sub(h.mem.headSince) > longest:
@@ -44,6 +45,7 @@ func (h *health) addressFailure() *fleet.Failure {
 
 // livenessFailure is about probes that fail and fail.
 func (h *health) livenessFailure() *fleet.Failure {
+	//warmpool:gate health-liveness-threshold
 	if !h.reachable() || h.mem.failures < h.in.Probes.FailureThreshold {
 		return nil
 	}
@@ -55,6 +57,7 @@ func (h *health) livenessFailure() *fleet.Failure {
 		return h.failsAfter(seconds(h.in.Deadlines.StartupSeconds))
 	case isMisconfigured(signal):
 		return h.failsAfter(seconds(h.in.Probes.UnhealthyAfterSeconds))
+	//warmpool:gate health-busy-is-not-idle
 	case isSilent(signal) && h.mem.knownIdle:
 		return h.failsAfter(0)
 	case isSilent(signal):
@@ -69,6 +72,7 @@ func (h *health) livenessFailure() *fleet.Failure {
 // failsAfter gives up after twice the threshold of failed probes that also
 // lasted long enough.
 func (h *health) failsAfter(atLeast time.Duration) *fleet.Failure {
+	//warmpool:gate health-one-failed-probe
 	if h.mem.failures < 2*h.in.Probes.FailureThreshold || !h.lasted(h.mem.failingSince, atLeast) {
 		return nil
 	}
@@ -78,6 +82,7 @@ func (h *health) failsAfter(atLeast time.Duration) *fleet.Failure {
 // failsBusy gives up after silence that lasted, however many probes it took:
 // a busy instance is probed less often.
 func (h *health) failsBusy() *fleet.Failure {
+	//warmpool:gate health-busy-silence
 	if !h.lasted(h.mem.failingSince, seconds(h.in.Probes.BusySilenceSeconds)) {
 		return nil
 	}

@@ -43,6 +43,7 @@ func (m *HealthMemory) observeTried(in *HealthInput) {
 // observeReading counts readings in a row that say the same. One reading is a
 // hint: Vast.ai's status lags and flickers.
 func (m *HealthMemory) observeReading(rental *HealthRental) {
+	//warmpool:gate health-reading-counts-once
 	if !rental.ReadAt.After(m.readAt) {
 		return
 	}

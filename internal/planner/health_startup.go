@@ -60,6 +60,7 @@ func (h *health) provisioningFailure() *fleet.Failure {
 // even with a refusal.
 func (h *health) networkFailure() *fleet.Failure {
 	const needed = 3
+	//warmpool:gate health-network-patience
 	if h.mem.contacted || h.mem.sameSignal < needed || !h.lasted(h.mem.signalSince, hostNetworkBrokenAfter) {
 		return nil
 	}
@@ -70,6 +71,7 @@ func (h *health) networkFailure() *fleet.Failure {
 // misconfiguredFailure is about answers that no waiting mends. They are not
 // taken at their first word: another program may hold the port during the boot.
 func (h *health) misconfiguredFailure() *fleet.Failure {
+	//warmpool:gate health-misconfigured-lasts
 	if !isMisconfigured(h.mem.probe.Signal) || h.mem.sameSignal < h.in.Probes.FailureThreshold ||
 		!h.lasted(h.mem.signalSince, seconds(h.in.Probes.UnhealthyAfterSeconds)) {
 		return nil
@@ -91,6 +93,7 @@ func (h *health) portsFailure() *fleet.Failure {
 // seen for itself that the instance is not there yet: after a restart the last
 // word about it may be old.
 func (h *health) deadlineFailure(d *HealthDecision) *fleet.Failure {
+	//warmpool:gate health-settle-after-restart
 	if h.in.Now.Sub(h.mem.firstSeenAt) < settleAfterRestart {
 		return nil
 	}
@@ -99,6 +102,7 @@ func (h *health) deadlineFailure(d *HealthDecision) *fleet.Failure {
 		return nil
 	}
 	if !startup {
+		//warmpool:gate health-deadline-needs-a-reading
 		if h.in.Rental.ReadAt.IsZero() || h.in.Rental.ReadAt.Before(deadline) {
 			return nil
 		}
@@ -106,6 +110,7 @@ func (h *health) deadlineFailure(d *HealthDecision) *fleet.Failure {
 			"The container did not run within %d s of the rent (spec.lifecycle.provisioningDeadlineSeconds). Another machine is tried",
 			h.in.Deadlines.ProvisioningSeconds), &h.in.Rental))
 	}
+	//warmpool:gate health-deadline-needs-a-look
 	if h.reachable() && !h.hasFailedToStart() {
 		return nil
 	}

@@ -151,6 +151,7 @@ func (i *Instance) IsPending() bool { return !i.Deleting && !i.Failed && !i.IsBi
 func (i *Instance) NextAttemptNumber() int32 {
 	var highest int32
 	for k := range i.Attempts {
+		//warmpool:gate attempt-number-is-new
 		highest = max(highest, i.Attempts[k].Number)
 	}
 	return highest + 1

@@ -154,11 +154,13 @@ type LeakPlan struct {
 func FindLeaks(in *LeakInput) LeakPlan {
 	var plan LeakPlan
 	plan.Memory.Sightings, plan.Foreign = in.Memory.Sightings, countForeign(in)
+	//warmpool:gate leak-needs-trust
 	if in.Sweep.Trusted {
 		plan.Memory.Sightings = sightLeaks(in)
 	}
 	for _, id := range slices.Sorted(maps.Keys(plan.Memory.Sightings)) {
 		sighting := plan.Memory.Sightings[id]
+		//warmpool:gate leak-two-lists
 		if sighting.Sweeps >= leakSweeps {
 			leak := sighting.Leak
 			leak.Age = leakAge(&sighting, in.Now)
@@ -178,6 +180,8 @@ func FindLeaks(in *LeakInput) LeakPlan {
 	if len(in.Twins) > 0 {
 		return plan
 	}
+	//warmpool:gate leak-end-needs-trust
+	//warmpool:gate leak-end-needs-policy
 	if in.Sweep.Trusted && in.Policy.Action == LeakTerminate {
 		endLeaks(in, &plan)
 	}
@@ -193,10 +197,14 @@ func sightLeaks(in *LeakInput) map[int64]LeakSighting {
 	}
 	for _, row := range rentalsByID(&in.Sweep.Listing) {
 		label, ours := fleet.ParseLabel(row.Label)
+		//warmpool:gate leak-own-installation
+		//warmpool:gate leak-not-recorded
+		//warmpool:gate leak-not-elsewhere
 		if _, recorded := owners[row.ID]; !ours || label.Installation != in.Installation || recorded || in.Elsewhere.holds(row.ID, &label) {
 			continue
 		}
 		owner := byUID[label.InstanceUID]
+		//warmpool:gate leak-not-of-an-attempt
 		if owner != nil && owner.mayHaveMade(row, label.Attempt) {
 			continue
 		}
@@ -229,6 +237,8 @@ func (i *Instance) mayHaveMade(row *fleet.Rental, number int32) bool {
 func endLeaks(in *LeakInput, plan *LeakPlan) {
 	for k := range plan.Leaks {
 		leak := &plan.Leaks[k]
+		//warmpool:gate leak-end-without-owner
+		//warmpool:gate leak-end-min-age
 		if leak.OwnerExists || leak.Age < in.Policy.MinAge {
 			continue
 		}
@@ -237,6 +247,7 @@ func endLeaks(in *LeakInput, plan *LeakPlan) {
 			continue
 		}
 		if _, decided := plan.Memory.EndedAt[leak.RentalID]; !decided {
+			//warmpool:gate leak-end-per-hour
 			if len(plan.Memory.EndedAt) >= in.Policy.MaxPerHour {
 				continue
 			}

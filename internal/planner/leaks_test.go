@@ -151,3 +151,20 @@ func TestFindLeaksDescribes(t *testing.T) {
 		t.Errorf("%d foreign, leaks (-want +got):\n%s", plan.Foreign, diff)
 	}
 }
+
+// TestFindLeaksSparesOtherAccounts has two account objects with keys of one
+// user: what the other one records is no leak, however old it is.
+func TestFindLeaksSparesOtherAccounts(t *testing.T) {
+	theirs := row(50, labelOf("theirs", 1), usd(40))
+	policy := LeakPolicy{Action: LeakTerminate, MaxPerHour: 2}
+	var plan LeakPlan
+	for _, second := range []int{0, 15, 30} {
+		plan = FindLeaks(&LeakInput{
+			Elsewhere: Elsewhere{UIDs: map[string]bool{"theirs": true}}, Installation: testInstallation, Sweep: sweepAt(second, theirs),
+			Memory: plan.Memory, Policy: policy, Now: moment(second),
+		})
+	}
+	if len(plan.Leaks) != 0 || len(plan.Terminate) != 0 {
+		t.Errorf("leaks %v, ended %v, want none", leakIDs(&plan), endedIDs(&plan))
+	}
+}

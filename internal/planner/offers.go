@@ -122,6 +122,7 @@ func MachineRentals(instances []Instance) map[int64]int {
 			attempt := &instance.Attempts[n]
 			remembered := attempt.RentalID != 0 && !attempt.RentalGone &&
 				(!instance.HasRental() || attempt.RentalID != instance.Rental.ID)
+			//warmpool:gate offer-open-attempt-holds-machine
 			if remembered || (attempt.RentalID == 0 && attempt.isOpen()) {
 				counts[attempt.MachineID]++
 			}
@@ -178,9 +179,13 @@ func tradeChecks() []offerCheck {
 			return withinCap(o.DownloadUSDPerTB, c.Query.MaxDownloadUSDPerTB) && withinCap(o.UploadUSDPerTB, c.Query.MaxUploadUSDPerTB)
 		}},
 		// An offer without a price would slip under every ceiling.
+		//warmpool:gate offer-has-a-price
 		{FilterNotRentable, func(o *fleet.Offer, _ *Criteria) bool { return o.Rentable && o.ID > 0 && o.PriceUSDPerHour > 0 }},
+		//warmpool:gate offer-machine-not-blocked
 		{FilterMachineBlocked, func(o *fleet.Offer, c *Criteria) bool { return !c.BlockedMachines[o.MachineID] }},
+		//warmpool:gate offer-machine-not-in-use
 		{FilterMachineInUse, func(o *fleet.Offer, c *Criteria) bool { return c.MachineRentals[o.MachineID] < max(c.MaxPerMachine, 1) }},
+		//warmpool:gate offer-below-cap
 		{FilterAboveInstanceCap, func(o *fleet.Offer, c *Criteria) bool { return withinCap(o.PriceUSDPerHour, c.MaxInstanceUSDPerHour) }},
 	}
 }

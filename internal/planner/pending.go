@@ -205,12 +205,16 @@ func (p *pendingPool) place(instance *Instance, now time.Time) (*Candidate, *Def
 // ownDeferral is what the instance itself stands in the way with (I2).
 func ownDeferral(instance *Instance) *Deferral {
 	switch {
+	//warmpool:gate pending-not-in-flight
 	case instance.InFlight:
 		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "It is being rented at this moment. Its price is reserved."}
+	//warmpool:gate pending-no-open-attempt
 	case instance.hasOpenAttempt():
 		return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: "It is not known whether the last rent made a rental. Its price stays reserved, and nothing else is rented for this instance, until the list of instances has settled it."}
+	//warmpool:gate pending-no-rental
 	case len(instance.RecordedRentals()) > 0:
 		return &Deferral{Reason: ReasonPreviousRentalEnding, Message: "An earlier rental of this instance is not confirmed gone. Nothing else is rented until it is."}
+	//warmpool:gate pending-attempts-left
 	case len(instance.Attempts) >= MaxAttempts:
 		return &Deferral{Reason: ReasonAttemptsExhausted, Message: fmt.Sprintf("All %d rent attempts of this instance were used; the pool replaces it with a new one.", MaxAttempts)}
 	default:
@@ -221,17 +225,21 @@ func ownDeferral(instance *Instance) *Deferral {
 // poolDeferral is what the pool stands in the way with.
 func poolDeferral(pool *AdmissionPool, now time.Time) *Deferral {
 	switch {
+	//warmpool:gate pending-pool-stays
 	case pool.Deleting:
 		return &Deferral{Reason: ReasonPoolDeleting, Message: "The pool is being deleted, so nothing is rented for it."}
 	case pool.Mode == ModeDrain:
 		return &Deferral{Reason: ReasonDraining, Message: "The pool's spec.mode is Drain, so nothing is rented for it. Set it to Active to resume."}
+	//warmpool:gate pending-pool-active
 	case pool.Mode != ModeActive && pool.Mode != ModeDryRun:
 		return &Deferral{Reason: ReasonPaused, Message: "The pool's spec.mode is Paused, so nothing is rented for it. Set it to Active to resume."}
+	//warmpool:gate pending-back-off
 	case pool.NextAttemptAt.After(now):
 		return &Deferral{
 			Reason: ReasonBackingOff, Until: pool.NextAttemptAt,
 			Message: fmt.Sprintf("Earlier instances of the pool failed, as its conditions say. The next one is rented after %s.", pool.NextAttemptAt.UTC().Format(time.RFC3339)),
 		}
+	//warmpool:gate pending-health-budget
 	case pool.HealthSuspended:
 		return &Deferral{Reason: ReasonHealthSuspended, Message: "Too many instances of the pool fail at once, which its condition HealthBudgetOK explains. Nothing is rented until they recover or are deleted."}
 	default:
@@ -242,12 +250,15 @@ func poolDeferral(pool *AdmissionPool, now time.Time) *Deferral {
 // roomDeferral is about numbers: the bound on all instances, and the guard that
 // too many objects never become too many rentals.
 func (p *pendingPool) roomDeferral() *Deferral {
+	//warmpool:gate pending-one-at-a-time
 	if p.pool.OneAtATime && p.starting+p.placed > 0 {
 		return &Deferral{Reason: ReasonBackingOff, Message: "Earlier instances of the pool failed, so one is rented at a time until one becomes ready. Another is on its way."}
 	}
+	//warmpool:gate pending-max-replicas
 	if limit := int64(p.pool.MaxReplicas); limit > 0 && p.billing+p.placed >= limit {
 		return &Deferral{Reason: ReasonMaxReplicasReached, Message: fmt.Sprintf("%d of at most %d instances are in use or on their way. Raise spec.maxReplicas, or wait until one has ended.", p.billing+p.placed, limit)}
 	}
+	//warmpool:gate pending-wanted
 	if wanted := int64(p.pool.Replicas) + int64(p.pool.WaitingClaims); p.serving+p.placed >= wanted {
 		return &Deferral{Reason: ReasonNotNeeded, Message: fmt.Sprintf("%d of %d wanted instances are ready or on their way already.", p.serving+p.placed, wanted)}
 	}

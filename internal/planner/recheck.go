@@ -29,6 +29,7 @@ type RecheckInput struct {
 // one of the two cannot break I1 alone; and it demands that the journaled
 // attempt is the only thing of its instance that may cost money (I2).
 func Recheck(in *RecheckInput) *Deferral {
+	//warmpool:gate recheck-needs-a-list
 	if in.Listing == nil {
 		return &Deferral{Reason: ReasonAwaitingFirstSweep, Message: "No trusted list of the account's instances is at hand."}
 	}
@@ -50,6 +51,7 @@ func Recheck(in *RecheckInput) *Deferral {
 			poolTotal = addUSD(poolTotal, sumUSD(own))
 		}
 	}
+	//warmpool:gate recheck-pool-ceiling
 	if poolTotal > in.PoolCeilingUSDPerHour {
 		return &Deferral{Reason: ReasonCostCeilingReached, Message: fmt.Sprintf(
 			"The pool would commit %s, its ceiling is %s.", perHour(poolTotal), perHour(in.PoolCeilingUSDPerHour))}
@@ -58,6 +60,7 @@ func Recheck(in *RecheckInput) *Deferral {
 		entry := rentalEntry(in.Listing.Rentals[k].ID)
 		ledger[entry] = max(ledger[entry], in.Listing.Rentals[k].PriceUSDPerHour)
 	}
+	//warmpool:gate recheck-account-ceiling
 	if total := addUSD(sumUSD(ledger), in.PriceUSDPerHour); total > in.AccountCeilingUSDPerHour {
 		return &Deferral{Reason: ReasonAccountCeilingReached, Message: fmt.Sprintf(
 			"The account would commit %s, its ceiling is %s.", perHour(total), perHour(in.AccountCeilingUSDPerHour))}
@@ -67,6 +70,7 @@ func Recheck(in *RecheckInput) *Deferral {
 
 // recheckInstance demands the instance to hold nothing but the journaled attempt.
 func recheckInstance(in *RecheckInput) *Deferral {
+	//warmpool:gate recheck-has-a-price
 	if in.PriceUSDPerHour <= 0 {
 		return &Deferral{Reason: ReasonNoMatchingOffers, Message: "The offer has no price."}
 	}
@@ -75,6 +79,7 @@ func recheckInstance(in *RecheckInput) *Deferral {
 		if instance.UID != in.UID {
 			continue
 		}
+		//warmpool:gate recheck-still-waits
 		if instance.Deleting || instance.Failed || instance.Pool != in.PoolKey {
 			return &Deferral{Reason: ReasonNotPending, Message: "The instance no longer waits for a rental."}
 		}
@@ -82,9 +87,11 @@ func recheckInstance(in *RecheckInput) *Deferral {
 		if instance.AdoptRentalID != 0 {
 			return &Deferral{Reason: ReasonNotPending, Message: "The instance was made to take a rental over, and nothing is rented for it."}
 		}
+		//warmpool:gate recheck-no-rental
 		if len(instance.RecordedRentals()) > 0 {
 			return &Deferral{Reason: ReasonPreviousRentalEnding, Message: "The instance records a rental already."}
 		}
+		//warmpool:gate recheck-no-unrecorded-rental
 		if row := labelledFor(in.Listing, in.UID); row != nil {
 			return unrecordedRental(row)
 		}
@@ -101,10 +108,12 @@ func recheckAttempts(in *RecheckInput, instance *Instance) *Deferral {
 		switch {
 		case attempt.Number == in.AttemptNumber && attempt.Outcome == OutcomePending && !journaled:
 			journaled = true
+		//warmpool:gate recheck-no-other-attempt
 		case attempt.isOpen():
 			return &Deferral{Reason: ReasonRentOutcomeUnknown, Message: fmt.Sprintf("The outcome of attempt %d is not known.", attempt.Number)}
 		}
 	}
+	//warmpool:gate recheck-journaled
 	if !journaled {
 		return &Deferral{Reason: ReasonNotPending, Message: fmt.Sprintf("Attempt %d is not journaled.", in.AttemptNumber)}
 	}

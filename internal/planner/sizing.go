@@ -154,6 +154,7 @@ func ComputeSize(in *SizeInput) SizePlan {
 	case in.Pool.Mode == ModeDrain:
 		s.drain()
 		s.endOverCeiling()
+	//warmpool:gate size-known-mode
 	case in.Pool.Mode == ModeActive, in.Pool.Mode == ModeDryRun:
 		s.replaceExhausted()
 		s.endAboveCap()
@@ -192,6 +193,7 @@ func (s *sizing) endAll(reason, message string) {
 
 // drain ends everything that is not claimed.
 func (s *sizing) drain() {
+	//warmpool:gate drain-spares-claims
 	s.endWhere(func(c *candidate) bool { return c.state != StateClaimed },
 		VictimDrained, "the pool's mode is Drain: everything that is not claimed is ended")
 }
@@ -273,7 +275,9 @@ func (s *sizing) create() {
 	if missing <= 0 {
 		return
 	}
+	//warmpool:gate create-what-is-affordable
 	create := min(missing, max(s.affordable(), 1)-pending, maxCreatePerCall)
+	//warmpool:gate create-max-replicas
 	if pool.MaxReplicas > 0 {
 		create = min(create, pool.MaxReplicas-(len(s.in.Instances)-len(s.plan.Delete)))
 	}
@@ -328,6 +332,8 @@ func (s *sizing) endWhere(pick func(*candidate) bool, reason, message string) {
 // mayEnd is true for what costs nothing, and for the rest after a trusted sweep
 // (I5) in a mode that acts.
 func (s *sizing) mayEnd(c *candidate) bool {
+	//warmpool:gate scale-down-needs-trust
+	//warmpool:gate scale-down-not-in-dry-run
 	return c.state == StatePending || (s.in.Trusted && s.in.Pool.Mode != ModeDryRun)
 }
 

@@ -95,27 +95,32 @@ func spendChecks() []spendCheck {
 			message: says("The VastAccount's spec.mode is EmergencyStop: nothing is rented, and all of its rentals are ended. Set it to Active to resume."),
 		},
 		{
-			reason:  ReasonAccountFrozen,
+			reason: ReasonAccountFrozen,
+			//warmpool:gate spend-account-active
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Mode != AccountActive },
 			message: says("The VastAccount's spec.mode is Frozen: nothing is rented, and what runs stays. Set it to Active to resume."),
 		},
 		{
-			reason:  ReasonAccountDeleting,
+			reason: ReasonAccountDeleting,
+			//warmpool:gate spend-account-stays
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Deleting },
 			message: says("The VastAccount is being deleted: nothing is rented."),
 		},
 		{
-			reason:  ReasonLeaseNotFresh,
+			reason: ReasonLeaseNotFresh,
+			//warmpool:gate spend-lease-fresh
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.LeaseFresh },
 			message: says("The manager could not renew its leader lease lately, so another one may be in charge. It waits for the renewal; if that takes minutes, check the manager's connection to the API server."),
 		},
 		{
-			reason:  ReasonCredentialsInvalid,
+			reason: ReasonCredentialsInvalid,
+			//warmpool:gate spend-key-verified
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.CredentialsVerified },
 			message: says("The API key of the VastAccount is missing, refused or not verified yet. Its condition CredentialsValid says which, and what to do (kubectl describe va)."),
 		},
 		{
-			reason:  ReasonAccountIdentityChanged,
+			reason: ReasonAccountIdentityChanged,
+			//warmpool:gate spend-same-account
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.IdentityStable },
 			message: says("The API key belongs to another Vast.ai user than this account always had, whose rentals are out of reach and bill on. Put a key of the old user back (kubectl describe va)."),
 		},
@@ -132,17 +137,20 @@ func spendChecks() []spendCheck {
 			},
 		},
 		{
-			reason:  ReasonAwaitingFirstSweep,
+			reason: ReasonAwaitingFirstSweep,
+			//warmpool:gate spend-first-list
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.SeenTrustedSweep || a.LastTrustedSweepAt.IsZero() },
 			message: says("The manager has just started and has not read the list of the account's instances yet. It waits for a list that it can trust."),
 		},
 		{
-			reason:  ReasonSuspiciousDrop,
+			reason: ReasonSuspiciousDrop,
+			//warmpool:gate spend-no-sudden-drop
 			blocked: func(a *AccountState, _ time.Time) bool { return a.BreakerTripped },
 			message: says("Too many known rentals vanished from the list at once. Nothing is rented until three lists in a row agree."),
 		},
 		{
-			reason:  ReasonProviderUntrusted,
+			reason: ReasonProviderUntrusted,
+			//warmpool:gate spend-list-trusted
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.LastSweep.Trusted },
 			message: func(a *AccountState, _ time.Time) string {
 				return "The latest list of the account's instances cannot be trusted. " + a.LastSweep.Message
@@ -150,6 +158,7 @@ func spendChecks() []spendCheck {
 		},
 		{
 			reason: ReasonSweepStale,
+			//warmpool:gate spend-list-fresh
 			blocked: func(a *AccountState, now time.Time) bool {
 				age := now.Sub(a.LastTrustedSweepAt)
 				// A sweep from the future means that the clock stepped back: its age is unknown.
@@ -160,12 +169,14 @@ func spendChecks() []spendCheck {
 			},
 		},
 		{
-			reason:  ReasonBalanceUnknown,
+			reason: ReasonBalanceUnknown,
+			//warmpool:gate spend-balance-known
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.BalanceKnown },
 			message: says("The account's credit is not known yet. Waiting for the next reading."),
 		},
 		{
-			reason:  ReasonBalanceLow,
+			reason: ReasonBalanceLow,
+			//warmpool:gate spend-minimum-balance
 			blocked: func(a *AccountState, _ time.Time) bool { return a.BalanceUSD < a.MinBalanceUSD },
 			message: func(a *AccountState, _ time.Time) string {
 				return fmt.Sprintf("The credit of $%s is below the VastAccount's spec.minBalanceUSD of $%s. Add credit at Vast.ai.", a.BalanceUSD.Cents(), a.MinBalanceUSD.Cents())

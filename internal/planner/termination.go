@@ -219,6 +219,8 @@ func (t *terminator) planInstance(instance *Instance) {
 		}
 		// A rental that a person lets go of is that person's: it may be meant to live on.
 		letGo := instance.Deleting && instance.AbandonRentalID == rental.ID
+		//warmpool:gate destroy-only-what-is-deleted
+		//warmpool:gate destroy-not-what-was-let-go
 		if (instance.Deleting || !rental.Own) && !letGo {
 			t.destroy(&Destroy{
 				RentalID: rental.ID, UID: instance.UID, USDPerHour: t.price(rental),
@@ -237,16 +239,20 @@ func (t *terminator) weigh(rental *RecordedRental) bool {
 	lookup, asked := t.in.Lookups[rental.ID]
 	// An answer from before the absence, or none, confirms nothing.
 	answered := asked && evidence.isAbsent() && !lookup.At.Before(evidence.AbsentAt)
+	//warmpool:gate gone-not-when-seen-again
 	if t.rows[rental.ID] != nil || (answered && !lookup.Gone) {
 		evidence.Absence, evidence.AbsentAt = Absence{}, time.Time{}
 	} else {
 		evidence = evidence.missedBy(&t.in.Sweep, rental.RecordedAt)
+		//warmpool:gate gone-lookup-after-the-lists
 		answered = asked && evidence.isAbsent() && !lookup.At.Before(evidence.AbsentAt)
 	}
 	t.plan.Memory[rental.ID] = evidence
+	//warmpool:gate gone-needs-trust
 	if !t.in.Sweep.Trusted || !evidence.isAbsent() {
 		return false
 	}
+	//warmpool:gate gone-needs-a-lookup
 	if !answered {
 		t.plan.NeedLookup = append(t.plan.NeedLookup, rental.ID)
 		return false
@@ -261,11 +267,13 @@ func (e *RentalEvidence) isAbsent() bool { return !e.AbsentAt.IsZero() }
 // missedBy returns the evidence after a sweep that did not show the rental.
 func (e *RentalEvidence) missedBy(sweep *Sweep, recordedAt time.Time) RentalEvidence {
 	notBefore := recordedAt.Add(statusGrain)
+	//warmpool:gate gone-after-the-last-request
 	if e.LastRequestAt.After(notBefore) {
 		notBefore = e.LastRequestAt
 	}
 	after := *e
 	after.Absence = e.Absence.observe(sweep, notBefore)
+	//warmpool:gate gone-thirty-seconds-apart
 	if !after.isAbsent() && after.Absence.Sweeps >= goneSweeps && after.Absence.Span() >= goneSpan {
 		after.AbsentAt = sweep.Listing.FinishedAt
 	}
@@ -309,17 +317,22 @@ func (t *terminator) destroy(destroy *Destroy) {
 
 // release lets go of a deleted instance if nothing of it can bill any more.
 func (t *terminator) release(instance *Instance, recorded []RecordedRental) bool {
+	//warmpool:gate release-not-in-flight
+	//warmpool:gate release-no-open-attempt
+	//warmpool:gate release-nothing-unrecorded
 	if instance.InFlight || instance.hasOpenAttempt() || t.showsOther(instance) {
 		return false
 	}
 	release := Release{UID: instance.UID, Reason: ReasonNeverRented, Message: "No attempt made a rental."}
 	for k := range recorded {
 		switch id := recorded[k].ID; {
+		//warmpool:gate release-all-gone
 		case t.gone[id]:
 			if release.Reason == ReasonNeverRented {
 				release.Reason, release.RentalID = ReasonConfirmedGone, id
 				release.Message = fmt.Sprintf("Rental %d is absent from the account, and a lookup confirms it.", id)
 			}
+		//warmpool:gate release-abandoned-by-name
 		case instance.AbandonRentalID == id:
 			release.Reason, release.RentalID = ReasonAbandoned, id
 			release.Message = fmt.Sprintf("A person let go of rental %d by naming it. If it still exists, it bills on.", id)
@@ -447,6 +460,7 @@ func compareDestroys(a, b Destroy) int {
 	case b.Again && !a.Again:
 		return -1
 	}
+	//warmpool:gate destroy-costliest-first
 	return cmp.Or(cmp.Compare(b.USDPerHour, a.USDPerHour), a.Since.Compare(b.Since), cmp.Compare(a.RentalID, b.RentalID))
 }
 

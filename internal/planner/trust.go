@@ -91,6 +91,7 @@ func JudgeSweep(memory TrustMemory, seen *SweepObservation) (TrustMemory, SweepV
 	for _, check := range []func(*SweepObservation) *SweepVerdict{checkAnswer, checkRows, checkTotals, checkIdentity} {
 		if verdict := check(seen); verdict != nil {
 			// Agreement means sweeps in a row: one that says nothing breaks the row.
+			//warmpool:gate trust-failure-breaks-the-row
 			memory.Agreeing = 0
 			return memory, *verdict
 		}
@@ -101,13 +102,16 @@ func JudgeSweep(memory TrustMemory, seen *SweepObservation) (TrustMemory, SweepV
 // judgeDrop is the last stage of JudgeSweep.
 func judgeDrop(memory TrustMemory, seen *SweepObservation) (TrustMemory, SweepVerdict) {
 	missing := missingRentals(seen)
+	//warmpool:gate trust-breaker-holds
 	if memory.BreakerTripped {
+		//warmpool:gate trust-lists-agree
 		if agrees(memory.Suspect, missing, seen.KnownRunning) {
 			memory.Agreeing++
 		} else {
 			memory.Agreeing = 1
 		}
 		memory.Suspect = missing
+		//warmpool:gate trust-three-agree
 		if memory.Agreeing < agreeingSweeps {
 			return memory, SweepVerdict{Reason: ReasonSuspiciousDrop, Message: fmt.Sprintf(
 				"%d known rentals are missing from the list; %d of %d further lists agree so far. Nothing is rented or given up until they do.",
@@ -117,6 +121,7 @@ func judgeDrop(memory TrustMemory, seen *SweepObservation) (TrustMemory, SweepVe
 	}
 	dropped := subtract(missing, memory.Missing)
 	known := len(seen.KnownRunning) - (len(missing) - len(dropped))
+	//warmpool:gate trust-no-sudden-drop
 	if len(dropped) > maxDropCount && len(dropped)*100 > known*maxDropPercent {
 		memory.BreakerTripped, memory.Suspect, memory.Agreeing = true, missing, 0
 		return memory, SweepVerdict{Reason: ReasonSuspiciousDrop, Message: fmt.Sprintf(
@@ -135,9 +140,11 @@ func trusted(seen *SweepObservation, missing []int64) (TrustMemory, SweepVerdict
 
 // checkAnswer refuses a reading that failed.
 func checkAnswer(seen *SweepObservation) *SweepVerdict {
+	//warmpool:gate trust-answered
 	if seen.Err != nil {
 		return refusal(seen.Err)
 	}
+	//warmpool:gate trust-read-to-the-end
 	if seen.Listing.Pages < 1 || seen.Listing.StartedAt.IsZero() || seen.Listing.FinishedAt.Before(seen.Listing.StartedAt) {
 		return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list was not read to its end. It is read again."}
 	}
@@ -168,9 +175,11 @@ func checkRows(seen *SweepObservation) *SweepVerdict {
 	ids := make(map[int64]bool, len(seen.Listing.Rentals))
 	for k := range seen.Listing.Rentals {
 		id := seen.Listing.Rentals[k].ID
+		//warmpool:gate trust-row-has-an-id
 		if id <= 0 {
 			return &SweepVerdict{Reason: ReasonInvalidResponse, Message: "The list holds an instance without an id. It is read again."}
 		}
+		//warmpool:gate trust-row-once
 		if ids[id] {
 			return &SweepVerdict{Reason: ReasonInconsistentList, Message: fmt.Sprintf("The list shows instance %d twice. It is read again.", id)}
 		}
@@ -196,11 +205,14 @@ func checkTotals(seen *SweepObservation) *SweepVerdict {
 	list := &seen.Listing
 	rows, first, last := len(list.Rentals), list.FirstTotal, list.LastTotal
 	rents, ends := 0, 0
+	//warmpool:gate trust-one-page-is-exact
 	if list.Pages > 1 {
+		//warmpool:gate trust-drift-bounded
 		rents, ends = min(seen.OwnRents, list.Pages+1), min(seen.OwnEnds, list.Pages+1)
 	}
 	added := max(rows-first, last-first, last-rows)
 	removed := max(first-rows, first-last, rows-last)
+	//warmpool:gate trust-totals
 	if added > max(rents, 0) || removed > max(ends, 0) {
 		return &SweepVerdict{Reason: ReasonInconsistentList, Message: fmt.Sprintf(
 			"The list holds %s, but says %d on its first and %d on its last page. It is read again.", plural(rows, "instance", "instances"), first, last)}
@@ -210,11 +222,13 @@ func checkTotals(seen *SweepObservation) *SweepVerdict {
 
 // checkIdentity refuses a list of an account that is not known to be the pinned one.
 func checkIdentity(seen *SweepObservation) *SweepVerdict {
+	//warmpool:gate trust-same-account
 	if seen.IdentityUserID != 0 && seen.PinnedUserID != 0 && seen.IdentityUserID != seen.PinnedUserID {
 		return &SweepVerdict{Reason: ReasonAccountIdentityChanged, Message: fmt.Sprintf(
 			"The API key belongs to user %d, not to the pinned user %d, whose rentals bill on. Put a key of that user back.",
 			seen.IdentityUserID, seen.PinnedUserID)}
 	}
+	//warmpool:gate trust-identity-answered
 	if seen.IdentityErr != nil {
 		if kind := fleet.KindOf(seen.IdentityErr); kind == fleet.KindUnauthorized || kind == fleet.KindForbidden {
 			return refusal(seen.IdentityErr)
@@ -223,6 +237,8 @@ func checkIdentity(seen *SweepObservation) *SweepVerdict {
 	}
 	early := seen.IdentityAt.Before(seen.Listing.StartedAt.Add(-identityWindow))
 	late := seen.IdentityAt.After(seen.Listing.FinishedAt.Add(identityWindow))
+	//warmpool:gate trust-account-pinned
+	//warmpool:gate trust-identity-within-a-minute
 	if seen.PinnedUserID == 0 || seen.IdentityUserID == 0 || early || late {
 		return &SweepVerdict{Reason: ReasonIdentityUnverified, Message: "It was not verified within a minute of the list whose account the API key opens. It is asked again."}
 	}

@@ -40,6 +40,7 @@ func StateOf(instance *SizeInstance, now time.Time) InstanceState {
 	switch {
 	case instance.Deleting:
 		return StateTerminating
+	//warmpool:gate claimed-is-no-candidate
 	case instance.Claimed:
 		return StateClaimed
 	case instance.Failed:
@@ -73,6 +74,7 @@ func isBeingRented(instance *Instance, now time.Time) bool {
 // ending.
 func isLive(state InstanceState) bool {
 	switch state {
+	//warmpool:gate surplus-spares-claims
 	case StatePending, StateUnknown, StateProvisioning, StateUnhealthy, StateReady:
 		return true
 	default:

@@ -1,9 +1,14 @@
 package simulator
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
+
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/warmpool-dev/warmpool/internal/vastai/schema"
 )
@@ -37,5 +42,80 @@ func FuzzList(f *testing.F) {
 		if q, refused := parseList(c); refused == nil && (q.limit < 1 || q.limit > maxPage) {
 			t.Errorf("limit %d of %q", q.limit, limit)
 		}
+	})
+}
+
+// fuzzWorld is a simulation that lives as long as a fuzz target.
+func fuzzWorld(f *testing.F) *Server {
+	f.Helper()
+	server, err := Start(f.Context(), Config{
+		Clock: clocktesting.NewFakeClock(epochStart), Seed: 1, Provisioning: fixed(), Backend: NoBackend(),
+		Market: Market{Offers: priced(300_000, 400_000, 500_000), Frozen: true}, RateLimits: RateLimits{Disabled: true},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			f.Error(err)
+		}
+	})
+	return server
+}
+
+// FuzzRequests sends any body and query to every route of the API: each is
+// answered, in JSON where it says so, and none breaks the simulation.
+func FuzzRequests(f *testing.F) {
+	server := fuzzWorld(f)
+	handler, table := apiHandler(server.world), routes()
+	for at := range table {
+		f.Add(at, "", `{}`)
+	}
+	f.Add(0, "limit=25&after_token=%25&select_filters={}", `{"num_gpus":{"eq":"1"},"order":[["dph_total","asc"]],"limit":2}`)
+	f.Add(1, `select_filters={"day":{"gte":1}}`, `{"image":"x","disk":10,"label":"a"}`)
+	f.Add(2, "", `{"ids":["1",2,null],"state":"running","instance_ids":[1]}`)
+	f.Add(3, "", `{"tail":"99999999999999999999","ssh_key":"ssh-ed25519 A","pending_price_increase_id":"x"}`)
+	f.Fuzz(func(t *testing.T, at int, query, body string) {
+		r := table[uint(at)%uint(len(table))]
+		path := strings.ReplaceAll(r.pattern, "{id}", "1")
+		request := httptest.NewRequest(r.method, "http://sim"+path, strings.NewReader(body))
+		request.URL.RawQuery = query
+		request.Header.Set("Authorization", "Bearer sim-key")
+		answered := httptest.NewRecorder()
+		handler.ServeHTTP(answered, request)
+		if answered.Code < 200 || answered.Code > 599 {
+			t.Errorf("%s %s: status %d", r.method, path, answered.Code)
+		}
+		isJSON := strings.HasPrefix(answered.Header().Get("Content-Type"), "application/json")
+		if isJSON && !json.Valid(answered.Body.Bytes()) {
+			t.Errorf("%s %s: %s is no JSON", r.method, path, answered.Body)
+		}
+	})
+}
+
+// FuzzAdmin sends any body to the routes that change the simulation: each is
+// done or refused.
+func FuzzAdmin(f *testing.F) {
+	server := fuzzWorld(f)
+	handler := adminHandler(server)
+	paths := []string{"/faults", "/market", "/rentals", "/rentals/1/fault", "/keys"}
+	for at := range paths {
+		f.Add(at, `{}`)
+	}
+	f.Add(0, `{"kind":"http_status","endpoint":"list","params":{"status":"500"},"count":1}`)
+	f.Add(1, `{"add":[{"id":9,"machineID":3,"priceMicros":-1}],"remove":[9],"machines":[{"machineID":3}]}`)
+	f.Add(2, `{"offerID":1,"label":"x"}`)
+	f.Add(4, `{"action":"rotate","key":"sim-key","newKey":"b"}`)
+	f.Fuzz(func(t *testing.T, at int, body string) {
+		request := httptest.NewRequest(http.MethodPost, "http://sim"+paths[uint(at)%uint(len(paths))], strings.NewReader(body))
+		answered := httptest.NewRecorder()
+		handler.ServeHTTP(answered, request)
+		if code := answered.Code; code != http.StatusOK && code != http.StatusBadRequest && code != http.StatusNotFound {
+			t.Errorf("%s: status %d, %s", body, code, answered.Body)
+		}
+		if !json.Valid(answered.Body.Bytes()) {
+			t.Errorf("%s: %s is no JSON", body, answered.Body)
+		}
+		server.RemoveFault(0)
 	})
 }

@@ -133,6 +133,43 @@ func TestTheGuardStopsEveryWriteAndNoRead(t *testing.T) {
 	})
 }
 
+// TestTheCallerHasTheLastWordBeforeARent: what BeforeSend objects to is not
+// sent, and certainly so.
+func TestTheCallerHasTheLastWordBeforeARent(t *testing.T) {
+	objection := errors.New("the ceiling was lowered")
+	transport := always(200, `{"success":true,"new_contract":5}`)
+	rent := testRent()
+	rent.BeforeSend = func() error { return objection }
+	_, err := newTestClient(t, transport).Rent(t.Context(), rent)
+	if failure := providerError(t, err); failure.Kind != fleet.KindNotSent || !failure.Definite || !errors.Is(err, objection) {
+		t.Errorf("error = %#v", failure)
+	}
+	if n := len(transport.calls()); n != 0 {
+		t.Errorf("%d calls were sent, want none", n)
+	}
+}
+
+// TestARentOutlivesItsCaller stops the manager while a rent is on the wire: its
+// answer is waited for all the same.
+func TestARentOutlivesItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		transport := &wire{answer: func(_ int, request *http.Request) (*http.Response, error) {
+			stop()
+			select {
+			case <-request.Context().Done():
+				return nil, request.Context().Err()
+			case <-time.After(time.Second):
+				return respond(200, `{"success":true,"new_contract":5}`), nil
+			}
+		}}
+		if id, err := rentOnce(ctx, newTestClient(t, transport)); id != 5 || err != nil {
+			t.Errorf("Rent() = %d, %v, want the rental that was made", id, err)
+		}
+	})
+}
+
 func TestTheGuardIsAskedAfterTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []time.Duration

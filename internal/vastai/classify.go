@@ -84,6 +84,7 @@ func examine(c *call, answer *reply) *finding {
 	if !found.object && !found.html {
 		found.text = strings.ToLower(string(trimmed))
 	}
+	//warmpool:gate rent-contract-in-any-body
 	if c.endpoint == EndpointRent {
 		found.rentalID = contractIn(answer.body)
 	}
@@ -98,9 +99,11 @@ func (f *finding) isSuccess(c *call) bool {
 	if f.array {
 		return !c.explicit
 	}
+	//warmpool:gate answer-success-is-said
 	if !f.object || f.answer.Failed() || f.slug != "" {
 		return false
 	}
+	//warmpool:gate answer-write-success-is-explicit
 	return !c.explicit || f.answer.Success != nil || f.rentalID > 0
 }
 
@@ -130,6 +133,7 @@ func (f *finding) kindOfSlug(c *call) (fleet.ErrorKind, bool) {
 	switch {
 	case f.throttling() != notThrottled:
 		return fleet.KindRateLimited, true
+	//warmpool:gate answer-auth-error-is-not-gone
 	case f.slug == slugAuth:
 		return fleet.KindUnauthorized, true
 	case f.slug == slugDeprecated:
@@ -175,6 +179,7 @@ func (f *finding) kindOfClientError(c *call) fleet.ErrorKind {
 func (f *finding) kindOfNotFound(c *call) fleet.ErrorKind {
 	noRoute := f.slug == "" && strings.Trim(f.text, " .") == textNoRoute
 	switch {
+	//warmpool:gate answer-no-route-is-not-gone
 	case noRoute, f.text == "" && f.slug == "":
 		return fleet.KindInvalidResponse
 	case c.endpoint == EndpointRent:
@@ -201,16 +206,21 @@ func (f *finding) isUnnamedOfferGone(c *call) bool {
 // its own words. A contract in the body is proof of the contrary.
 func (f *finding) isDefinite() bool {
 	switch {
+	//warmpool:gate refusal-without-a-contract
 	case f.rentalID > 0:
 		return false
 	case f.status == http.StatusTooManyRequests:
+		//warmpool:gate refusal-429-in-its-own-words
 		return f.slug == slugRateLimit || (!f.html && strings.Contains(f.text, textRateLimit))
+	//warmpool:gate refusal-not-by-timeout-or-conflict
 	case f.status == http.StatusRequestTimeout, f.status == http.StatusConflict, f.status == http.StatusTooEarly,
 		f.status >= http.StatusInternalServerError:
 		return false
 	case f.status >= http.StatusBadRequest:
+		//warmpool:gate refusal-in-its-own-words
 		return f.typed()
 	default:
+		//warmpool:gate refusal-with-200-is-known
 		return f.status == http.StatusOK && f.answer.Failed() && isDefiniteSlug(f.slug)
 	}
 }

@@ -227,6 +227,8 @@ func TestReadsAndWritesUnderstandRefusals(t *testing.T) {
 		"destroy, limiter":             {"destroy", 429, limiterSlug, fleet.KindRateLimited},
 		"start, no resources":          {"start", 200, `{"success":false,"error":"resources_unavailable","msg":"Required resources are currently unavailable, state change queued."}`, fleet.KindResourcesUnavailable},
 		"start, no billing":            {"start", 400, `{"success":false,"error":"missing_billing"}`, fleet.KindInsufficientCredit},
+		"get, key refused by its slug": {"get", 404, `{"success":false,"error":"auth_error","msg":"reworded"}`, fleet.KindUnauthorized},
+		"destroy, refused by its slug": {"destroy", 404, `{"success":false,"error":"auth_error","msg":"reworded"}`, fleet.KindUnauthorized},
 		"label, too long":              {"label", 400, `{"success":false,"error":"label_too_long","msg":"x"}`, fleet.KindInvalidRequest},
 		"label, unknown":               {"label", 404, `{"success":false,"error":"no_such_instance","msg":"Instance 9 not found."}`, fleet.KindNotFound},
 		"user, lacks scope":            {"user", 403, `{"success":false,"msg":"permission missing"}`, fleet.KindForbidden},

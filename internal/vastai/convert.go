@@ -35,6 +35,7 @@ func offerFromSchema(row *schema.Offer) (fleet.Offer, error) {
 		return fleet.Offer{}, errNoID
 	}
 	price, err := priceOf(row.DPHTotal)
+	//warmpool:gate offer-price-can-be-read
 	if err != nil {
 		return fleet.Offer{}, fmt.Errorf("reading the price of offer %d: %w", id, err)
 	}
@@ -81,6 +82,7 @@ func rentalFromSchema(row *schema.Instance, redactor *redactor) (fleet.Rental, e
 		return fleet.Rental{}, errNoID
 	}
 	price, err := rentalPrice(row)
+	//warmpool:gate rental-price-can-be-read
 	if err != nil {
 		return fleet.Rental{}, fmt.Errorf("reading the price of instance %d: %w", id, err)
 	}
@@ -126,6 +128,7 @@ func userFromSchema(row *schema.User) (fleet.User, error) {
 		return fleet.User{}, errNoID
 	}
 	credit, ok := row.Credit.Scaled(microDecimals)
+	//warmpool:gate balance-can-be-read
 	if !ok {
 		return fleet.User{}, fmt.Errorf("reading the credit of user %d: %w", id, fleet.ErrMalformedUSD)
 	}
@@ -194,6 +197,7 @@ func scaled(number schema.Number, decimals int) int64 {
 // priceOf reads a price, rounding up. It fails for a negative one.
 func priceOf(number schema.Number) (fleet.USDMicros, error) {
 	price, err := fleet.ParseUSD(string(number))
+	//warmpool:gate price-not-negative
 	if err == nil && price < 0 {
 		return 0, fmt.Errorf("%w: it is negative", fleet.ErrMalformedUSD)
 	}

@@ -23,7 +23,9 @@ func (h *errorHandler) do(ctx context.Context, c *call) (*reply, error) {
 	if verdict == nil {
 		return answer, nil
 	}
+	//warmpool:gate redact-error-message
 	verdict.Message = h.redactor.message(verdict.Message, c.secrets)
+	//warmpool:gate redact-error-slug
 	verdict.Code = h.redactor.message(verdict.Code, c.secrets)
 	return nil, verdict
 }
@@ -31,6 +33,7 @@ func (h *errorHandler) do(ctx context.Context, c *call) (*reply, error) {
 // withContract adds the rental that a half-read answer to a rent mentions.
 func withContract(err error, c *call, answer *reply) error {
 	var failure *fleet.ProviderError
+	//warmpool:gate rent-contract-in-half-an-answer
 	if answer != nil && c.endpoint == EndpointRent && errors.As(err, &failure) {
 		failure.RentalID = contractIn(answer.body)
 	}

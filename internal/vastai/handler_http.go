@@ -55,7 +55,8 @@ func newHTTPHandler(options *Options, base *url.URL, key string, redactor *redac
 		userAgent = defaultUserAgent
 	}
 	client := &http.Client{
-		Transport:     transport,
+		Transport: transport,
+		//warmpool:gate key-goes-to-no-other-server
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &httpHandler{

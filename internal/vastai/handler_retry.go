@@ -38,6 +38,7 @@ func (h *retryHandler) do(ctx context.Context, c *call) (*reply, error) {
 		backoff *= 2
 		var retried error
 		answer, retried = h.next.do(ctx, c)
+		//warmpool:gate retry-keeps-the-first-error
 		if fleet.KindOf(retried) == fleet.KindNotSent {
 			// The earlier attempt left the house: its error is the truth.
 			return nil, err
@@ -49,6 +50,7 @@ func (h *retryHandler) do(ctx context.Context, c *call) (*reply, error) {
 
 // again is true for failures that another attempt may mend.
 func (*retryHandler) again(ctx context.Context, c *call, err error) bool {
+	//warmpool:gate rent-never-sent-again
 	if err == nil || !c.retryable || ctx.Err() != nil {
 		return false
 	}

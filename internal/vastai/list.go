@@ -34,6 +34,7 @@ func (c *Client) ListRentals(ctx context.Context) (fleet.Listing, error) {
 	for {
 		next, err := reading.page(ctx, token)
 		if err != nil {
+			//warmpool:gate list-never-short
 			return fleet.Listing{}, err
 		}
 		if next == "" {
@@ -67,8 +68,10 @@ func (r *listReading) page(ctx context.Context, token string) (string, error) {
 	}
 	total, ok := list.TotalInstances.Int64()
 	switch {
+	//warmpool:gate list-has-rows
 	case list.Instances == nil:
 		return "", r.client.invalid(request, "the answer has no list of instances")
+	//warmpool:gate list-has-a-total
 	case !ok || total < 0:
 		return "", r.client.invalid(request, "the answer has no total of instances")
 	}
@@ -91,6 +94,7 @@ func (r *listReading) add(request *call, row *schema.Instance) error {
 	if err != nil {
 		return r.client.invalid(request, err.Error())
 	}
+	//warmpool:gate list-row-once
 	if _, twice := r.ids[rental.ID]; twice {
 		return r.client.invalid(request, fmt.Sprintf("instance %d is on the list twice", rental.ID))
 	}
@@ -104,6 +108,7 @@ func (r *listReading) nextToken(request *call, next string) (string, error) {
 	if next == "" {
 		return "", nil
 	}
+	//warmpool:gate list-token-once
 	if _, seen := r.tokens[next]; seen {
 		return "", r.client.invalid(request, "the list repeats a page token")
 	}

@@ -50,6 +50,7 @@ func (c *Client) Logs(ctx context.Context, id int64, tailLines int) (string, err
 			return "", err
 		}
 		if uploaded {
+			//warmpool:gate redact-log
 			return c.redactor.text(plainText(log), nil), nil
 		}
 	}

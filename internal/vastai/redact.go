@@ -57,11 +57,13 @@ func (r *redactor) text(text string, secrets []string) string {
 // literals removes the key and the given secrets.
 func (r *redactor) literals(text string, secrets []string) string {
 	for _, secret := range secrets {
+		//warmpool:gate redact-what-was-sent
 		if len(secret) >= minSecret {
 			text = strings.ReplaceAll(text, secret, placeholder)
 		}
 	}
 	for _, secret := range r.exact {
+		//warmpool:gate redact-own-key
 		text = strings.ReplaceAll(text, secret, placeholder)
 	}
 	return text
@@ -69,14 +71,21 @@ func (r *redactor) literals(text string, secrets []string) string {
 
 // patterns removes everything that looks like a secret.
 func (r *redactor) patterns(text string) string {
+	//warmpool:gate redact-bearer
 	text = r.bearer.ReplaceAllString(text, "$1 "+placeholder)
+	//warmpool:gate redact-signed-address
 	text = r.query.ReplaceAllString(text, "${1}"+placeholder)
+	//warmpool:gate redact-user-info
 	text = r.userinfo.ReplaceAllString(text, "://"+placeholder+"@")
+	//warmpool:gate redact-known-prefix
 	text = r.prefixed.ReplaceAllString(text, placeholder)
+	//warmpool:gate redact-pairs
 	text = r.paired.ReplaceAllString(text, "${1}"+placeholder)
+	//warmpool:gate redact-named
 	text = r.named.ReplaceAllString(text, "${1}"+placeholder)
 	return r.hexKey.ReplaceAllStringFunc(text, func(match string) string {
 		// A digest names an image; a bare one of that length is a key of the platform.
+		//warmpool:gate redact-hex-key
 		if len(match) == apiKeyLength && !strings.HasPrefix(match, "sha256:") {
 			return placeholder
 		}
@@ -91,6 +100,7 @@ func (r *redactor) message(text string, secrets []string) string {
 	if len(text) > maxScanned {
 		// Cut between words, so that no half of a secret escapes the patterns.
 		text = text[:maxScanned]
+		//warmpool:gate redact-cut-between-words
 		text = text[:max(strings.LastIndexAny(text, " \t\r\n"), 0)]
 	}
 	text = r.patterns(text)

@@ -43,6 +43,7 @@ func (c *Client) Rent(ctx context.Context, rent fleet.RentRequest) (int64, error
 		return 0, err
 	}
 	rentalID, ok := positiveID(answer.NewContract)
+	//warmpool:gate rent-success-names-a-rental
 	if !ok {
 		return 0, c.invalid(request, "the answer says success but names no rental")
 	}
@@ -57,6 +58,7 @@ func newRentBody(rent *fleet.RentRequest) (*schema.RentRequest, error) {
 		return nil, err
 	case rent.OfferID <= 0:
 		return nil, fmt.Errorf("renting offer %d: it is no offer", rent.OfferID)
+	//warmpool:gate rent-has-a-label
 	case rent.Label == "":
 		return nil, fmt.Errorf("renting offer %d: a label is required, it is all that finds a rental again", rent.OfferID)
 	}

@@ -23,6 +23,7 @@ func (c *Client) GetRental(ctx context.Context, id int64) (*fleet.Rental, error)
 	if err := c.read(ctx, request); err != nil {
 		return nil, err
 	}
+	//warmpool:gate gone-said-in-so-many-words
 	if answer.Instances.Null {
 		return nil, nil //nolint:nilnil // the contract of this method: there is no such instance
 	}
@@ -31,6 +32,7 @@ func (c *Client) GetRental(ctx context.Context, id int64) (*fleet.Rental, error)
 		if err != nil {
 			return nil, c.invalid(request, err.Error())
 		}
+		//warmpool:gate lookup-same-rental
 		if rental.ID == id {
 			return &rental, nil
 		}
@@ -72,7 +74,9 @@ func (c *Client) SetLabel(ctx context.Context, id int64, label string) error {
 func (c *Client) manage(ctx context.Context, operation string, id int64, body schema.ManageRequest) error {
 	return c.write(ctx, &call{
 		endpoint: EndpointManage, operation: operation, method: http.MethodPut, path: instancePath(id),
-		body: body, retryable: body.State != "running",
+		body: body,
+		//warmpool:gate start-never-sent-again
+		retryable: body.State != "running",
 	})
 }
 

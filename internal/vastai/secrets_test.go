@@ -22,13 +22,14 @@ import (
 func TestNoErrorShowsASecret(t *testing.T) {
 	const password = "verySecretPassword1"
 	bodies := map[string]string{
-		"key in msg":          `{"success":false,"error":"auth_error","msg":"Invalid user key ` + testKey + `"}`,
-		"key as slug":         `{"success":false,"error":"` + testKey + `"}`,
-		"key in plain text":   "bad gateway for Bearer " + testKey,
-		"password in msg":     `{"success":false,"error":"invalid_args","msg":"bad env WEB_PASSWORD=` + password + `"}`,
-		"password in html":    "<html>" + password + "</html>",
-		"password in pairs":   `{"success":false,"msg":"[[\"WEB_PASSWORD\",\"` + password + `\"]]"}`,
-		"key in a wrong type": `{"success":{"` + testKey + `":1},"new_contract":"` + testKey + `"}`,
+		"key in msg":           `{"success":false,"error":"auth_error","msg":"Invalid user key ` + testKey + `"}`,
+		"key as slug":          `{"success":false,"error":"` + testKey + `"}`,
+		"key in plain text":    "bad gateway for Bearer " + testKey,
+		"password in msg":      `{"success":false,"error":"invalid_args","msg":"bad env WEB_PASSWORD=` + password + `"}`,
+		"password in a phrase": `{"success":false,"error":"invalid_args","msg":"cannot use ` + password + ` here"}`,
+		"password in html":     "<html>" + password + "</html>",
+		"password in pairs":    `{"success":false,"msg":"[[\"WEB_PASSWORD\",\"` + password + `\"]]"}`,
+		"key in a wrong type":  `{"success":{"` + testKey + `":1},"new_contract":"` + testKey + `"}`,
 		"key behind a long text": strings.Repeat(" ", maxMessage*2) + strings.Repeat("x", maxMessage-20) + " " + testKey +
 			strings.Repeat("y", 100),
 	}
