@@ -144,8 +144,10 @@ func (w *world) relabel(labels map[int64]string) {
 // nothing is rented, ended, given up or taken over for it.
 func TestALabelThatIsLostChangedSwappedOrCopiedMovesNoMoney(t *testing.T) {
 	for name, change := range map[string]func(w *world, ids []int64, labels []string){
-		"lost":    func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "", ids[1]: ""}) },
-		"changed": func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "my favourite", ids[1]: "wp1"}) },
+		"lost": func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "", ids[1]: ""}) },
+		"changed": func(w *world, ids []int64, _ []string) {
+			w.relabel(map[int64]string{ids[0]: "my favourite", ids[1]: "wp1"})
+		},
 		"swapped": func(w *world, ids []int64, labels []string) {
 			w.relabel(map[int64]string{ids[0]: labels[1], ids[1]: labels[0]})
 		},
@@ -319,4 +321,3 @@ func TestARentalOfAnotherAccountObjectIsNotALeakWhenItsLabelIsEdited(t *testing.
 		t.Error("once no object records it, it is a leak, and ended")
 	}
 }
-
