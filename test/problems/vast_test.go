@@ -43,10 +43,13 @@ func (c *deskClock) step(by time.Duration) {
 }
 
 // Now implements clock.PassiveClock.
-func (c *deskClock) Now() time.Time {
+func (c *deskClock) Now() time.Time { return c.FakeClock.Now().Add(c.wrongBy()) }
+
+// wrongBy is how far the clock is ahead.
+func (c *deskClock) wrongBy() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.FakeClock.Now().Add(c.error)
+	return c.error
 }
 
 // Since implements clock.PassiveClock.
@@ -145,7 +148,9 @@ func (v *vast) connect(guard func(context.Context) error) controllers.Connect {
 			baseURL = v.URL()
 		}
 		client, err := vastai.New(vastai.Options{
-			BaseURL: baseURL, APIKey: apiKey, Transport: v, Clock: v.clock, Limits: limits, Guard: guard,
+			// What the client measures within one process, the monotonic clock
+			// measures, which does not jump.
+			BaseURL: baseURL, APIKey: apiKey, Transport: v, Clock: &deskClock{FakeClock: v.clock.FakeClock}, Limits: limits, Guard: guard,
 		})
 		if err != nil {
 			return nil, err
@@ -171,7 +176,11 @@ func (d *door) Rent(ctx context.Context, request fleet.RentRequest) (int64, erro
 // ListRentals implements controllers.Inventory.
 func (d *door) ListRentals(ctx context.Context) (fleet.Listing, error) {
 	d.vast.reached("list")
-	return d.Client.ListRentals(ctx)
+	listing, err := d.Client.ListRentals(ctx)
+	// The times of a list are compared with those in objects: they are the wall clock's.
+	wrong := d.vast.clock.wrongBy()
+	listing.StartedAt, listing.FinishedAt = listing.StartedAt.Add(wrong), listing.FinishedAt.Add(wrong)
+	return listing, err
 }
 
 // GetRental implements controllers.Inventory.
