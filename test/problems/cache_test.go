@@ -24,8 +24,8 @@ func TestACacheThatHidesOurOwnWritesMakesNoExtraInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool("sdxl", 3, 8)
-	w.cache.lag(w.ctx)
+	w.newPool(3, 8)
+	w.cache.lag(w.Context())
 	made := 0
 	w.cluster.onWrite(func(write write) error {
 		if _, isInstance := write.object.(*warmpool.WarmInstance); isInstance && write.verb == "create" {
@@ -52,15 +52,15 @@ func TestFiftyWorkersOnACacheThatLagsMakeNoExtraInstances(t *testing.T) {
 	const workers = 50
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool("sdxl", 4, 8)
-	w.cache.lag(w.ctx)
+	w.newPool(4, 8)
+	w.cache.lag(w.Context())
 	var queue sync.Mutex // one pool is never reconciled twice at the same time
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
 			queue.Lock()
 			defer queue.Unlock()
-			_, _ = w.pool.Reconcile(w.ctx, reconcile.Request{NamespacedName: keyOf("sdxl")})
+			_, _ = w.pool.Reconcile(w.Context(), reconcile.Request{NamespacedName: keyOf("sdxl")})
 		})
 	}
 	wait.Wait()
@@ -82,11 +82,11 @@ func TestTooManyObjectsAreNeverTooManyRentals(t *testing.T) {
 	const operators = 8
 	w := newWorld(t, 20)
 	w.sweep()
-	w.newPool("sdxl", 2, 16)
+	w.newPool(2, 16)
 	var wait sync.WaitGroup
 	for range operators {
 		process := w.newDesk()
-		wait.Go(func() { _, _ = process.pool.Reconcile(w.ctx, reconcile.Request{NamespacedName: keyOf("sdxl")}) })
+		wait.Go(func() { _, _ = process.pool.Reconcile(w.Context(), reconcile.Request{NamespacedName: keyOf("sdxl")}) })
 	}
 	wait.Wait()
 	made := len(w.instances())
@@ -154,9 +154,9 @@ func TestTheRentPathReadsLiveNotFromTheCache(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 6)
 				w.sweep()
-				w.newPool("sdxl", 2, 4)
+				w.newPool(2, 4)
 				w.pools()
-				w.cache.lag(w.ctx)
+				w.cache.lag(w.Context())
 				if operation == "" {
 					change(w)
 				} else {
@@ -193,7 +193,7 @@ func TestALostJournalWriteLosesTheRightToRent(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
 			w.sweep()
-			w.newPool("sdxl", 2, 4)
+			w.newPool(2, 4)
 			w.pools()
 			w.cluster.onWrite(func(write write) error {
 				if instance, ok := write.object.(*warmpool.WarmInstance); ok && write.verb == "status" && len(instance.Status.Attempts) > 0 {
@@ -219,7 +219,7 @@ func TestTwoLeadersRentOneInstanceOnce(t *testing.T) {
 	t.Run("stopped before its journal", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, 6)
-		w.newPool("sdxl", 1, 4)
+		w.newPool(1, 4)
 		w.sweep()
 		w.pools()
 		first, second := w.desk, w.newDesk()
@@ -244,7 +244,7 @@ func TestTwoLeadersRentOneInstanceOnce(t *testing.T) {
 	t.Run("stopped after its journal", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, 6)
-		w.newPool("sdxl", 1, 4)
+		w.newPool(1, 4)
 		w.sweep()
 		w.pools()
 		first, second := w.desk, w.newDesk()
@@ -275,7 +275,7 @@ func TestALeaderStoppedAtEachProviderWriteSendsNothing(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 2, 4)
+			w.newPool(2, 4)
 			if operation == "destroy" {
 				w.settle(2)
 				w.remove(&warmpool.WarmPool{}, "sdxl")

@@ -34,7 +34,7 @@ func TestAClaimThatBindsDuringAScaleDownKeepsItsInstance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 2, 2)
+			w.newPool(2, 2)
 			w.settle(2)
 			edit(w, &warmpool.WarmPool{}, "sdxl", change)
 			claimed, deletions := "", 0
@@ -76,7 +76,7 @@ func TestAClaimThatBindsWhileItsInstanceIsGivenUpKeepsIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 3, 3)
+			w.newPool(3, 3)
 			w.settle(3)
 			sick := w.instances()[0]
 			bound := false
@@ -109,7 +109,7 @@ func TestAClaimThatBindsWhileItsInstanceIsGivenUpKeepsIt(t *testing.T) {
 func TestAClaimedInstanceIsNotEndedByAnythingVoluntary(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.newPool("sdxl", 1, 3)
+	w.newPool(1, 3)
 	w.settle(1)
 	instance := w.instances()[0]
 	id := []int64{instance.Status.Rental.ID}

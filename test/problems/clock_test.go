@@ -43,7 +43,7 @@ func TestAClockThatJumpsFiveMinutesLosesNothing(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %s, restarted %v", name, step, restart), func(t *testing.T) {
 					t.Parallel()
 					w := newWorld(t, 8)
-					w.newPool("sdxl", 2, 2)
+					w.newPool(2, 2)
 					begin(w)
 					kept := w.claimable()
 					w.vast.clock.step(step)
@@ -84,7 +84,7 @@ func (w *world) claimable() []int64 {
 func TestAClockThatStepsBackRentsNothingOnAListFromTheFuture(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8)
-	w.newPool("sdxl", 2, 2)
+	w.newPool(2, 2)
 	w.sweep()
 	w.pools()
 	w.vast.clock.step(-5 * time.Minute)

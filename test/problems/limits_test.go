@@ -37,14 +37,14 @@ func (s *storm) RoundTrip(request *http.Request) (*http.Response, error) {
 	s.sentAt = append(s.sentAt, time.Now())
 	if s.random.IntN(100) < s.percent {
 		s.refused++
-		return says(http.StatusTooManyRequests, refusals()[s.random.IntN(len(refusals()))]), nil
+		return says(http.StatusTooManyRequests, refusals()[s.random.IntN(len(refusals()))]).response(), nil
 	}
 	id, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(request.URL.Path, "/api/v0/instances/"), "/"), 10, 64)
 	if err != nil {
 		return nil, err
 	}
 	s.ended = append(s.ended, id)
-	return says(http.StatusOK, `{"success":true}`), nil
+	return says(http.StatusOK, `{"success":true}`).response(), nil
 }
 
 // stopEverything ends a hundred rentals with the real client and its real limits,

@@ -60,7 +60,7 @@ func (c *deskClock) NewTimer(d time.Duration) clock.Timer {
 	const shortest = 20 * time.Second
 	timer := c.FakeClock.NewTimer(d)
 	if d < shortest {
-		c.FakeClock.Step(max(d, 0))
+		c.Step(max(d, 0))
 	}
 	return timer
 }
@@ -73,7 +73,7 @@ type vast struct {
 
 	mu sync.Mutex
 	// lie answers a request in Vast.ai's place; nil, or a nil answer, does not.
-	lie func(*http.Request) *http.Response
+	lie func(*http.Request) *reply
 	// at is called by the manager's client at an operation, before anything is
 	// sent: "rent", "destroy", "list", "lookup", "user".
 	at map[string]func()
@@ -84,7 +84,7 @@ type vast struct {
 }
 
 // tell sets the lie; nil ends it.
-func (v *vast) tell(lie func(*http.Request) *http.Response) {
+func (v *vast) tell(lie func(*http.Request) *reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lie = lie
@@ -118,7 +118,7 @@ func (v *vast) RoundTrip(request *http.Request) (*http.Response, error) {
 	v.mu.Unlock()
 	if lie != nil {
 		if answer := lie(request); answer != nil {
-			return answer, nil
+			return answer.response(), nil
 		}
 	}
 	return http.DefaultTransport.RoundTrip(request)
@@ -129,10 +129,19 @@ func isList(request *http.Request) bool {
 	return request.Method == http.MethodGet && request.URL.Path == "/api/v1/instances/"
 }
 
+// reply is an answer in Vast.ai's place.
+type reply struct {
+	status int
+	body   string
+}
+
 // says makes an answer.
-func says(status int, body string) *http.Response {
+func says(status int, body string) *reply { return &reply{status: status, body: body} }
+
+// response puts an answer on the wire.
+func (r *reply) response() *http.Response {
 	return &http.Response{
-		StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: r.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(r.body)),
 	}
 }
 
