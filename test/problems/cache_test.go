@@ -24,7 +24,7 @@ func TestACacheThatHidesOurOwnWritesMakesNoExtraInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool(3, 8)
+	w.heldPool(3, 8)
 	w.cache.lag(w.Context())
 	made := 0
 	w.cluster.onWrite(func(write write) error {
@@ -44,6 +44,18 @@ func TestACacheThatHidesOurOwnWritesMakesNoExtraInstances(t *testing.T) {
 	}
 }
 
+// heldPool makes a pool that has its finalizer and no instance yet.
+func (w *world) heldPool(replicas, affordable int32) {
+	w.Helper()
+	w.newPool(replicas, affordable)
+	edit(w, &warmpool.WarmPool{}, "sdxl", func(p *warmpool.WarmPool) { p.Spec.Mode = warmpool.PoolPaused })
+	w.pools()
+	edit(w, &warmpool.WarmPool{}, "sdxl", func(p *warmpool.WarmPool) { p.Spec.Mode = warmpool.PoolActive })
+	if len(w.instances()) != 0 {
+		w.Fatal("the pool has made instances already")
+	}
+}
+
 // TestFiftyWorkersOnACacheThatLagsMakeNoExtraInstances: fifty events of one
 // pool, one after the other as the queue hands them out, from a cache that never
 // shows what they did.
@@ -52,7 +64,7 @@ func TestFiftyWorkersOnACacheThatLagsMakeNoExtraInstances(t *testing.T) {
 	const workers = 50
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool(4, 8)
+	w.heldPool(4, 8)
 	w.cache.lag(w.Context())
 	var queue sync.Mutex // one pool is never reconciled twice at the same time
 	var wait sync.WaitGroup

@@ -260,3 +260,44 @@ func TestALookupThatNeverAnswersHoldsUpNoOther(t *testing.T) {
 		t.Errorf("it was looked up %d times in two minutes, want some and at most %d", lookups, most)
 	}
 }
+
+// TestAKeyThatOpensAnotherAccountDuringATerminationLetsGoOfNothing: the key begins
+// to open another account just after it was last asked whose it is. For most of a
+// minute its lists look trusted, and show none of ours; so do its look-ups.
+func TestAKeyThatOpensAnotherAccountDuringATerminationLetsGoOfNothing(t *testing.T) {
+	for phase := range 4 {
+		t.Run(fmt.Sprintf("%d sweeps later", phase), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 4)
+			w.newPool(1, 1)
+			w.settle(1)
+			id := w.live()[0].ID
+			w.disturb(simulator.FaultSpec{Name: simulator.FaultDestroyIgnored})
+			w.remove(&warmpool.WarmPool{}, "sdxl")
+			w.pools()
+			w.ends()
+			for range phase {
+				w.clock.Step(pollPeriod)
+				w.sweep()
+			}
+			if err := w.vast.SetKey(simulator.KeyOtherAccount, testKey, ""); err != nil {
+				t.Fatal(err)
+			}
+			lookups := 0
+			w.vast.tell(func(request *http.Request) *reply {
+				if request.Method == http.MethodGet && strings.HasPrefix(request.URL.Path, "/api/v0/instances/") {
+					lookups++
+				}
+				return nil
+			})
+			for range 12 {
+				w.clock.Step(pollPeriod)
+				w.sweep()
+				w.ends()
+				if w.instanceOf(id) == nil {
+					t.Fatalf("rental %d lives, and its object was let go of after %d look-ups of another account", id, lookups)
+				}
+			}
+		})
+	}
+}
