@@ -24,8 +24,8 @@ func TestACacheThatHidesOurOwnWritesMakesNoExtraInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool("sdxl", 3, 8)
-	w.cache.lag(w.ctx)
+	w.heldPool(3, 8)
+	w.cache.lag(w.Context())
 	made := 0
 	w.cluster.onWrite(func(write write) error {
 		if _, isInstance := write.object.(*warmpool.WarmInstance); isInstance && write.verb == "create" {
@@ -44,6 +44,18 @@ func TestACacheThatHidesOurOwnWritesMakesNoExtraInstances(t *testing.T) {
 	}
 }
 
+// heldPool makes a pool that has its finalizer and no instance yet.
+func (w *world) heldPool(replicas, affordable int32) {
+	w.Helper()
+	w.newPool(replicas, affordable)
+	edit(w, &warmpool.WarmPool{}, "sdxl", func(p *warmpool.WarmPool) { p.Spec.Mode = warmpool.PoolPaused })
+	w.pools()
+	edit(w, &warmpool.WarmPool{}, "sdxl", func(p *warmpool.WarmPool) { p.Spec.Mode = warmpool.PoolActive })
+	if len(w.instances()) != 0 {
+		w.Fatal("the pool has made instances already")
+	}
+}
+
 // TestFiftyWorkersOnACacheThatLagsMakeNoExtraInstances: fifty events of one
 // pool, one after the other as the queue hands them out, from a cache that never
 // shows what they did.
@@ -52,15 +64,15 @@ func TestFiftyWorkersOnACacheThatLagsMakeNoExtraInstances(t *testing.T) {
 	const workers = 50
 	w := newWorld(t, 10)
 	w.sweep()
-	w.newPool("sdxl", 4, 8)
-	w.cache.lag(w.ctx)
+	w.heldPool(4, 8)
+	w.cache.lag(w.Context())
 	var queue sync.Mutex // one pool is never reconciled twice at the same time
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
 			queue.Lock()
 			defer queue.Unlock()
-			_, _ = w.pool.Reconcile(w.ctx, reconcile.Request{NamespacedName: keyOf("sdxl")})
+			_, _ = w.pool.Reconcile(w.Context(), reconcile.Request{NamespacedName: keyOf("sdxl")})
 		})
 	}
 	wait.Wait()
@@ -82,11 +94,11 @@ func TestTooManyObjectsAreNeverTooManyRentals(t *testing.T) {
 	const operators = 8
 	w := newWorld(t, 20)
 	w.sweep()
-	w.newPool("sdxl", 2, 16)
+	w.newPool(2, 16)
 	var wait sync.WaitGroup
 	for range operators {
 		process := w.newDesk()
-		wait.Go(func() { _, _ = process.pool.Reconcile(w.ctx, reconcile.Request{NamespacedName: keyOf("sdxl")}) })
+		wait.Go(func() { _, _ = process.pool.Reconcile(w.Context(), reconcile.Request{NamespacedName: keyOf("sdxl")}) })
 	}
 	wait.Wait()
 	made := len(w.instances())
@@ -154,9 +166,9 @@ func TestTheRentPathReadsLiveNotFromTheCache(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 6)
 				w.sweep()
-				w.newPool("sdxl", 2, 4)
+				w.newPool(2, 4)
 				w.pools()
-				w.cache.lag(w.ctx)
+				w.cache.lag(w.Context())
 				if operation == "" {
 					change(w)
 				} else {
@@ -193,7 +205,7 @@ func TestALostJournalWriteLosesTheRightToRent(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
 			w.sweep()
-			w.newPool("sdxl", 2, 4)
+			w.newPool(2, 4)
 			w.pools()
 			w.cluster.onWrite(func(write write) error {
 				if instance, ok := write.object.(*warmpool.WarmInstance); ok && write.verb == "status" && len(instance.Status.Attempts) > 0 {
@@ -219,7 +231,7 @@ func TestTwoLeadersRentOneInstanceOnce(t *testing.T) {
 	t.Run("stopped before its journal", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, 6)
-		w.newPool("sdxl", 1, 4)
+		w.newPool(1, 4)
 		w.sweep()
 		w.pools()
 		first, second := w.desk, w.newDesk()
@@ -244,7 +256,7 @@ func TestTwoLeadersRentOneInstanceOnce(t *testing.T) {
 	t.Run("stopped after its journal", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, 6)
-		w.newPool("sdxl", 1, 4)
+		w.newPool(1, 4)
 		w.sweep()
 		w.pools()
 		first, second := w.desk, w.newDesk()
@@ -275,7 +287,7 @@ func TestALeaderStoppedAtEachProviderWriteSendsNothing(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 2, 4)
+			w.newPool(2, 4)
 			if operation == "destroy" {
 				w.settle(2)
 				w.remove(&warmpool.WarmPool{}, "sdxl")

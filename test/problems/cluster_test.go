@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -72,7 +71,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, scheme: scheme, schema: schemas(t)}
-	c.store = interceptor.NewClient(c.blank().Build(), interceptor.Funcs{
+	c.store = interceptor.NewClient(c.blank(t.Context()).Build(), interceptor.Funcs{
 		Create: func(ctx context.Context, inner client.WithWatch, object client.Object, opts ...client.CreateOption) error {
 			if err := c.ask("create", object); err != nil {
 				return err
@@ -109,12 +108,12 @@ func newCluster(t *testing.T) *cluster {
 }
 
 // blank prepares a store with the subresources and indexes that the operator needs.
-func (c *cluster) blank() *fake.ClientBuilder {
+func (c *cluster) blank(ctx context.Context) *fake.ClientBuilder {
 	// A tracker without managed fields, which nobody here reads and which cost most of the time.
 	tracker := clienttesting.NewObjectTracker(c.scheme, serializer.NewCodecFactory(c.scheme).UniversalDecoder())
 	builder := fake.NewClientBuilder().WithScheme(c.scheme).WithObjectTracker(tracker).
 		WithStatusSubresource(&warmpool.WarmPool{}, &warmpool.WarmInstance{}, &warmpool.VastAccount{})
-	if err := controllers.AddIndexes(c.t.Context(), indexing{builder: builder}); err != nil {
+	if err := controllers.AddIndexes(ctx, indexing{builder: builder}); err != nil {
 		c.t.Fatal(err)
 	}
 	return builder
@@ -168,7 +167,7 @@ func (c *cluster) fill(object client.Object, schema *apiextensionsv1.JSONSchemaP
 		c.t.Fatal(err)
 	}
 	var fields map[string]any
-	if err := json.Unmarshal(text, &fields); err != nil {
+	if err = json.Unmarshal(text, &fields); err != nil {
 		c.t.Fatal(err)
 	}
 	spec, _ := fields["spec"].(map[string]any)
@@ -176,7 +175,7 @@ func (c *cluster) fill(object client.Object, schema *apiextensionsv1.JSONSchemaP
 	if text, err = json.Marshal(fields); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, object); err != nil {
+	if err = json.Unmarshal(text, object); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -231,7 +230,7 @@ type cached struct {
 
 // lag stops the watch: from now on the cache shows what is there now.
 func (c *cached) lag(ctx context.Context) {
-	builder := c.cluster.blank()
+	builder := c.cluster.blank(ctx)
 	for _, list := range []client.ObjectList{&warmpool.WarmPoolList{}, &warmpool.WarmInstanceList{}, &warmpool.VastAccountList{}} {
 		if err := c.Client.List(ctx, list); err != nil {
 			c.cluster.t.Fatal(err)
@@ -268,14 +267,4 @@ func (c *cached) Get(ctx context.Context, key client.ObjectKey, object client.Ob
 // List implements client.Reader.
 func (c *cached) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	return c.reader().List(ctx, list, opts...)
-}
-
-// versionOf reads a resource version as a number.
-func versionOf(t *testing.T, object client.Object) int {
-	t.Helper()
-	version, err := strconv.Atoi(object.GetResourceVersion())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return version
 }

@@ -30,7 +30,7 @@ func TestADestroyThatSaysYesAndBillsOnKeepsTheObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, 1)
+			w.newPool(1, 1)
 			w.settle(1)
 			id := w.live()[0].ID
 			w.disturb(fault)
@@ -63,7 +63,7 @@ func TestARentalThatReappearsIsNotTakenForGone(t *testing.T) {
 		t.Run(fmt.Sprintf("absent from %d lists in a row", absent), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, 1)
+			w.newPool(1, 1)
 			w.settle(1)
 			id := w.live()[0].ID
 			w.disturb(simulator.FaultSpec{Name: simulator.FaultDestroyIgnored})
@@ -104,7 +104,7 @@ func TestEndsAreAskedForCostliestFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.newPool("sdxl", 3, 20)
+	w.newPool(3, 20)
 	w.settle(3)
 	edit(w, &warmpool.VastAccount{}, "default", func(a *warmpool.VastAccount) { a.Spec.Mode = warmpool.AccountEmergencyStop })
 	w.pass(10 * pollPeriod)
@@ -165,7 +165,7 @@ func TestDeletedInAnyOrderNothingIsForgotten(t *testing.T) {
 			t.Run(strings.Join(order, " ")+" "+name, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 6)
-				w.newPool("sdxl", 2, 2)
+				w.newPool(2, 2)
 				w.settle(2)
 				for _, what := range order {
 					deletions()[what](w)
@@ -211,7 +211,7 @@ func (w *world) expectRemembered() {
 func TestAnAccountThatWasForcedAwayEndsNothingAndForgetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.newPool("sdxl", 2, 2)
+	w.newPool(2, 2)
 	w.settle(2)
 	w.remove(&warmpool.VastAccount{}, "default")
 	edit(w, &warmpool.VastAccount{}, "default", func(a *warmpool.VastAccount) { a.Finalizers = nil })
@@ -245,7 +245,7 @@ func TestOnlyThePersonWhoNamesARentalLetsGoOfIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, 1)
+			w.newPool(1, 1)
 			w.settle(1)
 			instance := w.instances()[0]
 			id := instance.Status.Rental.ID
@@ -272,7 +272,7 @@ func TestARestoredBackupNeitherRentsNorEndsBeforeItHasLooked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 12)
-			w.newPool("sdxl", 2, 8)
+			w.newPool(2, 8)
 			w.settle(2)
 			backup := w.instances()
 			edit(w, &warmpool.WarmPool{}, "sdxl", func(p *warmpool.WarmPool) { *p.Spec.Replicas = 5 })
@@ -314,7 +314,7 @@ func (w *world) restore(backup []warmpool.WarmInstance, withStatus bool) {
 	w.Helper()
 	for _, instance := range w.instances() {
 		instance.Finalizers = nil
-		if err := w.cluster.store.Update(w.ctx, &instance); err != nil {
+		if err := w.cluster.store.Update(w.Context(), &instance); err != nil {
 			w.Fatal(err)
 		}
 		w.remove(&warmpool.WarmInstance{}, instance.Name)
@@ -329,7 +329,7 @@ func (w *world) restore(backup []warmpool.WarmInstance, withStatus bool) {
 		}
 		w.create(&instance)
 		instance.Status = status
-		if err := w.cluster.store.Status().Update(w.ctx, &instance); err != nil {
+		if err := w.cluster.store.Status().Update(w.Context(), &instance); err != nil {
 			w.Fatal(err)
 		}
 	}
@@ -341,7 +341,7 @@ func (w *world) restore(backup []warmpool.WarmInstance, withStatus bool) {
 func TestAnObjectThatARestoreTookBackRentsNothingNew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 12)
-	w.newPool("sdxl", 1, 8)
+	w.newPool(1, 8)
 	w.sweep()
 	w.pools()
 	backup := w.instances()

@@ -39,7 +39,7 @@ func TestCutOffFromAllInstancesEndsNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 10)
-			w.newPool("sdxl", blind.replicas, 8)
+			w.newPool(blind.replicas, 8)
 			w.settle(int(blind.replicas))
 			var ids []int64
 			for _, instance := range w.instances() {
@@ -50,7 +50,7 @@ func TestCutOffFromAllInstancesEndsNone(t *testing.T) {
 			}
 			w.pass(4 * pollPeriod)
 			if blind.lagging {
-				w.cache.lag(w.ctx)
+				w.cache.lag(w.Context())
 			}
 			w.prober.cut(true)
 			if blind.account {
@@ -90,7 +90,7 @@ func TestOneSickInstanceAmongHealthyOnesIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 10)
-			w.newPool("sdxl", 3, 8)
+			w.newPool(3, 8)
 			w.settle(3)
 			sick := w.instances()[0]
 			for _, instance := range w.instances() {
@@ -118,7 +118,7 @@ func TestOfflineHostThatReturnsIsEndedWithoutAnExcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, affordable)
+			w.newPool(1, affordable)
 			w.settle(1)
 			lost := w.instances()[0]
 			id := lost.Status.Rental.ID
@@ -166,7 +166,7 @@ func (w *world) instanceOf(id int64) *warmpool.WarmInstance {
 func TestAHostOfflineForAMomentIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.newPool("sdxl", 2, 4)
+	w.newPool(2, 4)
 	w.settle(2)
 	instance := w.instances()[0]
 	ids := []int64{instance.Status.Rental.ID, w.instances()[1].Status.Rental.ID}

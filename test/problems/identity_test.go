@@ -144,8 +144,10 @@ func (w *world) relabel(labels map[int64]string) {
 // nothing is rented, ended, given up or taken over for it.
 func TestALabelThatIsLostChangedSwappedOrCopiedMovesNoMoney(t *testing.T) {
 	for name, change := range map[string]func(w *world, ids []int64, labels []string){
-		"lost":    func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "", ids[1]: ""}) },
-		"changed": func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "my favourite", ids[1]: "wp1"}) },
+		"lost": func(w *world, ids []int64, _ []string) { w.relabel(map[int64]string{ids[0]: "", ids[1]: ""}) },
+		"changed": func(w *world, ids []int64, _ []string) {
+			w.relabel(map[int64]string{ids[0]: "my favourite", ids[1]: "wp1"})
+		},
 		"swapped": func(w *world, ids []int64, labels []string) {
 			w.relabel(map[int64]string{ids[0]: labels[1], ids[1]: labels[0]})
 		},
@@ -169,7 +171,7 @@ func TestALabelThatIsLostChangedSwappedOrCopiedMovesNoMoney(t *testing.T) {
 			edit(w, &warmpool.VastAccount{}, "default", func(a *warmpool.VastAccount) {
 				a.Spec.LeakPolicy = warmpool.LeakPolicy{Action: warmpool.LeakTerminate, MinAgeSeconds: 120, MaxPerHour: 100}
 			})
-			w.newPool("sdxl", 2, 4)
+			w.newPool(2, 4)
 			w.settle(2)
 			var ids []int64
 			var labels []string
@@ -208,7 +210,7 @@ func TestAKeyRotatedDuringARentLosesNoRental(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, at %s, noticed %v", name, moment, noticed), func(t *testing.T) {
 					t.Parallel()
 					w := newWorld(t, 8)
-					w.newPool("sdxl", 2, 4)
+					w.newPool(2, 4)
 					w.sweep()
 					w.pools()
 					if err := w.vast.SetKey(simulator.KeyAdd, "new-key", ""); err != nil {
@@ -305,7 +307,7 @@ func TestARentalOfAnotherAccountObjectIsNotALeakWhenItsLabelIsEdited(t *testing.
 	}
 	w.create(other)
 	other.Status.Rental = &warmpool.Rental{ID: id, MachineID: 9500}
-	if err := w.cluster.store.Status().Update(w.ctx, other); err != nil {
+	if err := w.cluster.store.Status().Update(w.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(15 * time.Minute)
@@ -319,4 +321,3 @@ func TestARentalOfAnotherAccountObjectIsNotALeakWhenItsLabelIsEdited(t *testing.
 		t.Error("once no object records it, it is a leak, and ended")
 	}
 }
-

@@ -26,9 +26,9 @@ func page(total int, next string, ids ...int64) string {
 }
 
 // pages answers lists with the given pages, over and over.
-func pages(bodies ...string) func(*http.Request) *http.Response {
+func pages(bodies ...string) func(*http.Request) *reply {
 	n := 0
-	return func(request *http.Request) *http.Response {
+	return func(request *http.Request) *reply {
 		if !isList(request) {
 			return nil
 		}
@@ -41,8 +41,8 @@ func pages(bodies ...string) func(*http.Request) *http.Response {
 }
 
 // answer replies to lists with one answer.
-func answer(status int, body string) func(*http.Request) *http.Response {
-	return func(request *http.Request) *http.Response {
+func answer(status int, body string) func(*http.Request) *reply {
+	return func(request *http.Request) *reply {
 		if !isList(request) {
 			return nil
 		}
@@ -52,14 +52,14 @@ func answer(status int, body string) func(*http.Request) *http.Response {
 
 // listLie is a list that must not be believed.
 type listLie struct {
-	tell   func(ids []int64) func(*http.Request) *http.Response
+	tell   func(ids []int64) func(*http.Request) *reply
 	fault  *simulator.FaultSpec
 	reason string
 }
 
 func listLies() map[string]listLie {
-	constant := func(lie func(*http.Request) *http.Response) func([]int64) func(*http.Request) *http.Response {
-		return func([]int64) func(*http.Request) *http.Response { return lie }
+	constant := func(lie func(*http.Request) *reply) func([]int64) func(*http.Request) *reply {
+		return func([]int64) func(*http.Request) *reply { return lie }
 	}
 	const html = "<!DOCTYPE html><html><body>Checking your browser</body></html>"
 	whole := func(ids []int64) string { return page(len(ids), "", ids...) }
@@ -74,26 +74,26 @@ func listLies() map[string]listLie {
 		"no such page":           {tell: constant(answer(http.StatusNotFound, `{"success":false,"error":"not_found","msg":"not found"}`)), reason: planner.ReasonInvalidResponse},
 		"the retired endpoint":   {tell: constant(answer(http.StatusGone, `{"success":false,"error":"deprecated_endpoint","msg":"this endpoint is deprecated"}`)), reason: planner.ReasonAPIDeprecated},
 		"no list beside a total": {tell: constant(answer(http.StatusOK, `{"success":true,"total_instances":0}`)), reason: planner.ReasonInvalidResponse},
-		"a page cut in half": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a page cut in half": {tell: func(ids []int64) func(*http.Request) *reply {
 			text := whole(ids)
 			return answer(http.StatusOK, text[:len(text)/2])
 		}, reason: planner.ReasonInvalidResponse},
-		"a token that repeats": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a token that repeats": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(3, "a", ids[0]), page(3, "b", ids[1]), page(3, "a", ids[2]))
 		}, reason: planner.ReasonInvalidResponse},
-		"a rental on two pages": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a rental on two pages": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(3, "a", ids[0], ids[1]), page(3, "", ids[1]))
 		}, reason: planner.ReasonInvalidResponse},
-		"a last page that is missing": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a last page that is missing": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(3, "", ids[0]))
 		}, reason: planner.ReasonInconsistentList},
-		"a wrong total on the first page": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a wrong total on the first page": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(2, "a", ids[0], ids[1]), page(3, "", ids[2]))
 		}, reason: planner.ReasonInconsistentList},
-		"a wrong total on the last page": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"a wrong total on the last page": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(3, "a", ids[0], ids[1]), page(2, "", ids[2]))
 		}, reason: planner.ReasonInconsistentList},
-		"totals that agree on too few": {tell: func(ids []int64) func(*http.Request) *http.Response {
+		"totals that agree on too few": {tell: func(ids []int64) func(*http.Request) *reply {
 			return pages(page(2, "", ids...))
 		}, reason: planner.ReasonInconsistentList},
 		"nothing, whole and consistent": {tell: constant(answer(http.StatusOK, page(0, ""))), reason: planner.ReasonSuspiciousDrop},
@@ -116,7 +116,7 @@ func TestAListThatLiesRentsNothingAndEndsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 8)
-			w.newPool("sdxl", 3, 5)
+			w.newPool(3, 5)
 			w.settle(3)
 			var ids []int64
 			for _, record := range w.live() {
@@ -178,7 +178,7 @@ func TestAKeyRevokedDuringATerminationLosesNothing(t *testing.T) {
 			t.Run(operation+" "+status, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 4)
-				w.newPool("sdxl", 2, 2)
+				w.newPool(2, 2)
 				w.settle(2)
 				revoked := false
 				revoke := func() {
@@ -238,11 +238,11 @@ func TestAKeyRevokedDuringATerminationLosesNothing(t *testing.T) {
 func TestALookupThatNeverAnswersHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4)
-	w.newPool("sdxl", 2, 2)
+	w.newPool(2, 2)
 	w.settle(2)
 	first := w.live()[0].ID
 	lookups := 0
-	w.vast.tell(func(request *http.Request) *http.Response {
+	w.vast.tell(func(request *http.Request) *reply {
 		if request.Method != http.MethodGet || request.URL.Path != fmt.Sprintf("/api/v0/instances/%d/", first) {
 			return nil
 		}
@@ -258,5 +258,46 @@ func TestALookupThatNeverAnswersHoldsUpNoOther(t *testing.T) {
 	const most = 20
 	if lookups == 0 || lookups > most {
 		t.Errorf("it was looked up %d times in two minutes, want some and at most %d", lookups, most)
+	}
+}
+
+// TestAKeyThatOpensAnotherAccountDuringATerminationLetsGoOfNothing: the key begins
+// to open another account just after it was last asked whose it is. For most of a
+// minute its lists look trusted, and show none of ours; so do its look-ups.
+func TestAKeyThatOpensAnotherAccountDuringATerminationLetsGoOfNothing(t *testing.T) {
+	for phase := range 4 {
+		t.Run(fmt.Sprintf("%d sweeps later", phase), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 4)
+			w.newPool(1, 1)
+			w.settle(1)
+			id := w.live()[0].ID
+			w.disturb(simulator.FaultSpec{Name: simulator.FaultDestroyIgnored})
+			w.remove(&warmpool.WarmPool{}, "sdxl")
+			w.pools()
+			w.ends()
+			for range phase {
+				w.clock.Step(pollPeriod)
+				w.sweep()
+			}
+			if err := w.vast.SetKey(simulator.KeyOtherAccount, testKey, ""); err != nil {
+				t.Fatal(err)
+			}
+			lookups := 0
+			w.vast.tell(func(request *http.Request) *reply {
+				if request.Method == http.MethodGet && strings.HasPrefix(request.URL.Path, "/api/v0/instances/") {
+					lookups++
+				}
+				return nil
+			})
+			for range 12 {
+				w.clock.Step(pollPeriod)
+				w.sweep()
+				w.ends()
+				if w.instanceOf(id) == nil {
+					t.Fatalf("rental %d lives, and its object was let go of after %d look-ups of another account", id, lookups)
+				}
+			}
+		})
 	}
 }

@@ -21,7 +21,7 @@ func TestARentCarriedOutAfterWeGaveUpIsNeverTwo(t *testing.T) {
 			t.Run(fmt.Sprintf("%d s late, restarted %v", late, restart), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 6)
-				w.newPool("sdxl", 1, 1)
+				w.newPool(1, 1)
 				w.sweep()
 				w.pools()
 				w.disturb(simulator.FaultSpec{Name: simulator.FaultCreateLate, Count: 1, Params: map[string]string{"after": fmt.Sprint(late), "how": "hang-up"}})
@@ -55,7 +55,7 @@ func TestAnErrorThatCameWithARentalEndsTheRental(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, 1)
+			w.newPool(1, 1)
 			w.sweep()
 			w.pools()
 			w.disturb(simulator.FaultSpec{Name: simulator.FaultCreateWithError, Count: 1, Params: map[string]string{"running": running}})
@@ -65,7 +65,7 @@ func TestAnErrorThatCameWithARentalEndsTheRental(t *testing.T) {
 				t.Fatalf("the attempt is recorded as %+v", attempt)
 			}
 			refusals := 0
-			w.vast.tell(func(request *http.Request) *http.Response {
+			w.vast.tell(func(request *http.Request) *reply {
 				if request.Method != http.MethodDelete || refusals == 4 {
 					return nil
 				}
@@ -89,7 +89,7 @@ func TestAnErrorThatCameWithARentalEndsTheRental(t *testing.T) {
 func TestARefusalWithoutARentalTriesTheNextOffer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.newPool("sdxl", 1, 1)
+	w.newPool(1, 1)
 	w.disturb(simulator.FaultSpec{Name: simulator.FaultCreateRefused, Count: 1, Params: map[string]string{"error": "invalid_args"}})
 	w.pass(4 * pollPeriod)
 	if len(w.vast.asked()) != 0 || len(w.vast.Meter().Select(ours)) != 1 || w.ready() != 1 {
@@ -120,11 +120,11 @@ func TestARentRefusedForHasteIsSettledByItsForm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 6)
-			w.newPool("sdxl", 1, 1)
+			w.newPool(1, 1)
 			w.sweep()
 			w.pools()
 			sent := 0
-			w.vast.tell(func(request *http.Request) *http.Response {
+			w.vast.tell(func(request *http.Request) *reply {
 				if !strings.Contains(request.URL.Path, "/asks/") {
 					return nil
 				}
@@ -155,7 +155,7 @@ func TestARentRefusedForHasteIsSettledByItsForm(t *testing.T) {
 func TestAnUnknownOutcomeKeepsItsPriceReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.newPool("sdxl", 2, 1)
+	w.newPool(2, 1)
 	w.sweep()
 	w.pools()
 	w.disturb(simulator.FaultSpec{Name: simulator.FaultLostAnswer, Count: 1})

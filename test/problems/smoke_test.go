@@ -11,7 +11,7 @@ import (
 func TestAQuietLifeOfAPool(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4)
-	w.newPool("sdxl", 3, 2)
+	w.newPool(3, 2)
 	w.settle(2)
 	if live := w.live(); len(live) != 2 {
 		t.Fatalf("%d rentals live, want 2", len(live))

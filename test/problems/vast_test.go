@@ -43,10 +43,13 @@ func (c *deskClock) step(by time.Duration) {
 }
 
 // Now implements clock.PassiveClock.
-func (c *deskClock) Now() time.Time {
+func (c *deskClock) Now() time.Time { return c.FakeClock.Now().Add(c.wrongBy()) }
+
+// wrongBy is how far the clock is ahead.
+func (c *deskClock) wrongBy() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.FakeClock.Now().Add(c.error)
+	return c.error
 }
 
 // Since implements clock.PassiveClock.
@@ -57,7 +60,7 @@ func (c *deskClock) NewTimer(d time.Duration) clock.Timer {
 	const shortest = 20 * time.Second
 	timer := c.FakeClock.NewTimer(d)
 	if d < shortest {
-		c.FakeClock.Step(max(d, 0))
+		c.Step(max(d, 0))
 	}
 	return timer
 }
@@ -70,7 +73,7 @@ type vast struct {
 
 	mu sync.Mutex
 	// lie answers a request in Vast.ai's place; nil, or a nil answer, does not.
-	lie func(*http.Request) *http.Response
+	lie func(*http.Request) *reply
 	// at is called by the manager's client at an operation, before anything is
 	// sent: "rent", "destroy", "list", "lookup", "user".
 	at map[string]func()
@@ -81,7 +84,7 @@ type vast struct {
 }
 
 // tell sets the lie; nil ends it.
-func (v *vast) tell(lie func(*http.Request) *http.Response) {
+func (v *vast) tell(lie func(*http.Request) *reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lie = lie
@@ -115,7 +118,7 @@ func (v *vast) RoundTrip(request *http.Request) (*http.Response, error) {
 	v.mu.Unlock()
 	if lie != nil {
 		if answer := lie(request); answer != nil {
-			return answer, nil
+			return answer.response(), nil
 		}
 	}
 	return http.DefaultTransport.RoundTrip(request)
@@ -126,10 +129,19 @@ func isList(request *http.Request) bool {
 	return request.Method == http.MethodGet && request.URL.Path == "/api/v1/instances/"
 }
 
+// reply is an answer in Vast.ai's place.
+type reply struct {
+	status int
+	body   string
+}
+
 // says makes an answer.
-func says(status int, body string) *http.Response {
+func says(status int, body string) *reply { return &reply{status: status, body: body} }
+
+// response puts an answer on the wire.
+func (r *reply) response() *http.Response {
 	return &http.Response{
-		StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: r.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(r.body)),
 	}
 }
 
@@ -145,7 +157,9 @@ func (v *vast) connect(guard func(context.Context) error) controllers.Connect {
 			baseURL = v.URL()
 		}
 		client, err := vastai.New(vastai.Options{
-			BaseURL: baseURL, APIKey: apiKey, Transport: v, Clock: v.clock, Limits: limits, Guard: guard,
+			// What the client measures within one process, the monotonic clock
+			// measures, which does not jump.
+			BaseURL: baseURL, APIKey: apiKey, Transport: v, Clock: &deskClock{FakeClock: v.clock.FakeClock}, Limits: limits, Guard: guard,
 		})
 		if err != nil {
 			return nil, err
@@ -171,7 +185,11 @@ func (d *door) Rent(ctx context.Context, request fleet.RentRequest) (int64, erro
 // ListRentals implements controllers.Inventory.
 func (d *door) ListRentals(ctx context.Context) (fleet.Listing, error) {
 	d.vast.reached("list")
-	return d.Client.ListRentals(ctx)
+	listing, err := d.Client.ListRentals(ctx)
+	// The times of a list are compared with those in objects: they are the wall clock's.
+	wrong := d.vast.clock.wrongBy()
+	listing.StartedAt, listing.FinishedAt = listing.StartedAt.Add(wrong), listing.FinishedAt.Add(wrong)
+	return listing, err
 }
 
 // GetRental implements controllers.Inventory.

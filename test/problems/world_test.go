@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -41,7 +39,6 @@ const (
 // world is an account at Vast.ai, a cluster, and one operator.
 type world struct {
 	*testing.T
-	ctx     context.Context
 	clock   *clocktesting.FakeClock
 	cluster *cluster
 	vast    *vast
@@ -83,7 +80,7 @@ func (idle) Logs(int) []string                        { return nil }
 // of $0.40/h each.
 func newWorld(t *testing.T, machines int) *world {
 	t.Helper()
-	w := &world{T: t, ctx: log.IntoContext(t.Context(), logr.Discard()), clock: clocktesting.NewFakeClock(epoch()), cluster: newCluster(t)}
+	w := &world{T: t, clock: clocktesting.NewFakeClock(epoch()), cluster: newCluster(t)}
 	market := simulator.Market{Frozen: true}
 	for n := range machines {
 		market.Offers = append(market.Offers, simulator.OfferSpec{
@@ -144,7 +141,7 @@ func (w *world) restart() { w.desk = w.newDesk() }
 func (w *world) key(value string) {
 	w.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "warmpool-credentials"}}
-	if err := client.IgnoreNotFound(w.cluster.store.Delete(w.ctx, secret)); err != nil {
+	if err := client.IgnoreNotFound(w.cluster.store.Delete(w.Context(), secret)); err != nil {
 		w.Fatal(err)
 	}
 	w.create(&corev1.Secret{ObjectMeta: secret.ObjectMeta, Data: map[string][]byte{"VASTAI_API_KEY": []byte(value)}})
@@ -153,16 +150,16 @@ func (w *world) key(value string) {
 func (w *world) create(object client.Object) {
 	w.Helper()
 	object.SetResourceVersion("")
-	if err := w.cluster.store.Create(w.ctx, object); err != nil {
+	if err := w.cluster.store.Create(w.Context(), object); err != nil {
 		w.Fatalf("creating %T %s: %v", object, object.GetName(), err)
 	}
 }
 
-// newPool makes a pool with a ceiling for the given number of instances.
-func (w *world) newPool(name string, replicas, affordable int32) {
+// newPool makes the pool sdxl with a ceiling for the given number of instances.
+func (w *world) newPool(replicas, affordable int32) {
 	w.Helper()
 	w.create(&warmpool.WarmPool{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "sdxl"},
 		Spec: warmpool.WarmPoolSpec{Replicas: &replicas, Cost: warmpool.PoolCost{
 			CeilingUSDPerHour: warmpool.USD((fleet.USDMicros(priceMicros) * fleet.USDMicros(affordable)).String()),
 		}},
@@ -172,12 +169,12 @@ func (w *world) newPool(name string, replicas, affordable int32) {
 // edit changes an object.
 func edit[T client.Object](w *world, object T, name string, change func(T)) {
 	w.Helper()
-	if err := w.cluster.store.Get(w.ctx, keyOf(name), object); err != nil {
+	if err := w.cluster.store.Get(w.Context(), keyOf(name), object); err != nil {
 		w.Fatal(err)
 	}
 	change(object)
 	object.SetGeneration(object.GetGeneration() + 1)
-	if err := w.cluster.store.Update(w.ctx, object); err != nil {
+	if err := w.cluster.store.Update(w.Context(), object); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -187,14 +184,14 @@ func (w *world) remove(object client.Object, name string) {
 	w.Helper()
 	object.SetNamespace(namespace)
 	object.SetName(name)
-	if err := client.IgnoreNotFound(w.cluster.store.Delete(w.ctx, object)); err != nil {
+	if err := client.IgnoreNotFound(w.cluster.store.Delete(w.Context(), object)); err != nil {
 		w.Fatal(err)
 	}
 }
 
 // exists is true while the API server has the object.
 func (w *world) exists(object client.Object, name string) bool {
-	return w.cluster.store.Get(w.ctx, keyOf(name), object) == nil
+	return w.cluster.store.Get(w.Context(), keyOf(name), object) == nil
 }
 
 func keyOf(name string) types.NamespacedName {
@@ -205,7 +202,7 @@ func keyOf(name string) types.NamespacedName {
 func (w *world) instances() []warmpool.WarmInstance {
 	w.Helper()
 	var list warmpool.WarmInstanceList
-	if err := w.cluster.store.List(w.ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := w.cluster.store.List(w.Context(), &list, client.InNamespace(namespace)); err != nil {
 		w.Fatal(err)
 	}
 	return list.Items
@@ -234,7 +231,7 @@ func (w *world) live() []simulator.RentalRecord { return w.vast.Meter().Live(our
 // quietly calls a reconcile; an error is logged, as the queue would log it.
 func (w *world) quietly(name string, reconciler reconcile.Func, key types.NamespacedName) reconcile.Result {
 	w.Helper()
-	result, err := reconciler(w.ctx, reconcile.Request{NamespacedName: key})
+	result, err := reconciler(w.Context(), reconcile.Request{NamespacedName: key})
 	if err != nil {
 		w.Logf("%s %s: %v", name, key.Name, err)
 	}
@@ -245,7 +242,7 @@ func (w *world) quietly(name string, reconciler reconcile.Func, key types.Namesp
 func (w *world) pools() {
 	w.Helper()
 	var list warmpool.WarmPoolList
-	if err := w.cluster.store.List(w.ctx, &list); err != nil {
+	if err := w.cluster.store.List(w.Context(), &list); err != nil {
 		w.Fatal(err)
 	}
 	for k := range list.Items {
@@ -393,7 +390,7 @@ type diary struct {
 }
 
 // Eventf implements events.EventRecorder.
-func (d *diary) Eventf(regarding, _ runtime.Object, _, reason, _, note string, args ...any) {
+func (d *diary) Eventf(regarding, _ runtime.Object, _, reason, _, note string, args ...any) { //nolint:revive // client-go's signature
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := ""
