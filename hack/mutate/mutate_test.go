@@ -187,6 +187,36 @@ func TestMutated(t *testing.T) {
 	}
 }
 
+// TestMostGatesAreSwitched keeps the check fast: each gate that is taken out
+// alone costs a build.
+func TestMostGatesAreSwitched(t *testing.T) {
+	marks, err := findMarks(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := join(gates(), marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byDir := map[string][]markedGate{}
+	for k := range all {
+		byDir[all[k].mark.dir] = append(byDir[all[k].mark.dir], all[k])
+	}
+	alone := 0
+	for _, ofPackage := range byDir {
+		board := newSwitchboard(ofPackage)
+		for k := range ofPackage {
+			if !board.has[ofPackage[k].Name] {
+				alone++
+				t.Logf("%s is taken out alone", ofPackage[k].Name)
+			}
+		}
+	}
+	if alone*4 > len(all) {
+		t.Errorf("%d of %d gates are taken out alone", alone, len(all))
+	}
+}
+
 func TestMarksThatSayNothing(t *testing.T) {
 	for name, code := range map[string]string{
 		"above nothing":     "//warmpool:gate x\n",

@@ -119,16 +119,32 @@ func conditionWithout(gate *markedGate, condition ast.Expr) (string, bool) {
 	case kindAlways:
 		return "true || (" + text + ")", true
 	case kindReplace:
-		_, isIf := m.node.(*ast.IfStmt)
+		whole := m.source.text[m.source.offset(m.node.Pos()):m.source.offset(m.node.End())]
 		_, isCase := m.node.(*ast.CaseClause)
-		all := m.source.text[m.source.offset(m.node.Pos()):m.source.offset(m.node.End())]
-		if !isIf && !isCase || len(conditionsOf(m.node)) > 1 ||
-			strings.Count(text, gate.Off.old) != 1 || isIf && bytes.Count(all, []byte(gate.Off.old)) != 1 {
+		if !isCondition(m.node, condition) || len(conditionsOf(m.node)) > 1 ||
+			strings.Count(text, gate.Off.old) != 1 || !isCase && bytes.Count(whole, []byte(gate.Off.old)) != 1 {
 			return "", false
 		}
 		return strings.Replace(text, gate.Off.old, gate.Off.new, 1), true
 	default:
 		return "", false
+	}
+}
+
+// isCondition is true for an expression that is certainly true or false.
+func isCondition(node ast.Node, expression ast.Expr) bool {
+	switch node.(type) {
+	case *ast.IfStmt, *ast.CaseClause:
+		return true
+	default:
+	}
+	switch expression := ast.Unparen(expression).(type) {
+	case *ast.UnaryExpr:
+		return expression.Op == token.NOT
+	case *ast.BinaryExpr:
+		return slices.Contains([]token.Token{token.LAND, token.LOR, token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ}, expression.Op)
+	default:
+		return false
 	}
 }
 

@@ -98,11 +98,29 @@ func everyCall() map[string]func(*testing.T, *Client) error {
 			}
 			return err
 		},
-		"destroy": func(t *testing.T, c *Client) error { return c.DestroyRental(t.Context(), 9) },
-		"label":   func(t *testing.T, c *Client) error { return c.SetLabel(t.Context(), 9, "x") },
-		"logs":    func(t *testing.T, c *Client) error { _, err := c.Logs(t.Context(), 9, 10); return err },
-		"keys":    func(t *testing.T, c *Client) error { _, err := c.SSHKeys(t.Context()); return err },
-		"add key": func(t *testing.T, c *Client) error { _, err := c.AddSSHKey(t.Context(), "k"); return err },
+		"destroy": func(t *testing.T, c *Client) error {
+			t.Helper()
+			return c.DestroyRental(t.Context(), 9)
+		},
+		"label": func(t *testing.T, c *Client) error {
+			t.Helper()
+			return c.SetLabel(t.Context(), 9, "x")
+		},
+		"logs": func(t *testing.T, c *Client) error {
+			t.Helper()
+			_, err := c.Logs(t.Context(), 9, 10)
+			return err
+		},
+		"keys": func(t *testing.T, c *Client) error {
+			t.Helper()
+			_, err := c.SSHKeys(t.Context())
+			return err
+		},
+		"add key": func(t *testing.T, c *Client) error {
+			t.Helper()
+			_, err := c.AddSSHKey(t.Context(), "k")
+			return err
+		},
 		"charges": func(t *testing.T, c *Client) error {
 			t.Helper()
 			_, err := c.Charges(t.Context(), day, day.Add(time.Hour))
