@@ -45,7 +45,6 @@ func (c ClockSteps) Observe(wall time.Time, uptime time.Duration) ClockSteps {
 	before := latest(c.Highest, expected)
 	after.Highest = latest(before, wall)
 	step := wall.Sub(expected)
-	//warmpool:gate clock-step-noticed
 	if step > -leastStep && step < leastStep {
 		return after
 	}

@@ -24,8 +24,11 @@ func (a *Attempt) couldHaveMade(row *fleet.Rental) bool {
 	if row.StartedAt.IsZero() || a.StartedAt.IsZero() {
 		return true
 	}
-	apart := row.StartedAt.Sub(a.StartedAt)
-	return apart >= -attemptReach && apart <= attemptReach
+	//warmpool:gate copied-label-of-another-time
+	if apart := row.StartedAt.Sub(a.StartedAt); apart < -attemptReach || apart > attemptReach {
+		return false
+	}
+	return true
 }
 
 // LabelAction is what to do about a rental of ours whose label is not what it was.
@@ -143,6 +146,7 @@ const twinSkew = time.Minute
 // What was found stays found until it is gone, recorded here, or relabelled. An
 // untrusted sweep changes nothing (I5).
 func FindTwins(in *TwinInput) map[int64]Twin {
+	//warmpool:gate twin-untrusted-sweep
 	if !in.Sweep.Trusted {
 		return in.Known
 	}
