@@ -150,10 +150,6 @@ func FindTwins(in *TwinInput) map[int64]Twin {
 	if !in.Sweep.Trusted {
 		return in.Known
 	}
-	ours := map[string]bool{}
-	for k := range in.Instances {
-		ours[in.Instances[k].UID] = true
-	}
 	owners, before := recordedBy(in.Instances), map[int64]bool{}
 	if in.Before != nil {
 		for k := range in.Before.Rentals {
@@ -168,16 +164,24 @@ func FindTwins(in *TwinInput) map[int64]Twin {
 			continue
 		}
 		//warmpool:gate twin-not-our-own-rent
-		if ours[label.InstanceUID] || in.Elsewhere[label.InstanceUID] || in.Issued(label.InstanceUID) {
+		if in.isOurs(label.InstanceUID) {
 			continue
 		}
-		_, known := in.Known[row.ID]
-		isNew := in.Before != nil && !before[row.ID] && !row.StartedAt.IsZero() && row.StartedAt.After(in.Before.StartedAt.Add(-twinSkew))
-		if known || isNew {
+		if _, known := in.Known[row.ID]; known || (!before[row.ID] && in.isNew(row)) {
 			twins[row.ID] = Twin{RentalID: row.ID, Label: row.Label, StartedAt: row.StartedAt, USDPerHour: row.PriceUSDPerHour}
 		}
 	}
 	return twins
+}
+
+// isOurs is true for the UID of a WarmInstance that this manager knows or knew.
+func (in *TwinInput) isOurs(uid string) bool {
+	return in.Elsewhere[uid] || in.Issued(uid) || slices.ContainsFunc(in.Instances, func(i Instance) bool { return i.UID == uid })
+}
+
+// isNew is true for a rental that began after the trusted list before this one.
+func (in *TwinInput) isNew(row *fleet.Rental) bool {
+	return in.Before != nil && !row.StartedAt.IsZero() && row.StartedAt.After(in.Before.StartedAt.Add(-twinSkew))
 }
 
 // TwinMessage says what a second writer means and what to do; empty for none.

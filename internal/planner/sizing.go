@@ -330,9 +330,3 @@ func (s *sizing) endWhere(pick func(*candidate) bool, reason, message string) {
 func (s *sizing) mayEnd(c *candidate) bool {
 	return c.state == StatePending || (s.in.Trusted && s.in.Pool.Mode != ModeDryRun)
 }
-
-// percentOf returns a whole percentage of an amount, rounded down.
-func percentOf(amount fleet.USDMicros, percent int64) fleet.USDMicros {
-	const hundred = 100
-	return amount.Times(percent) / hundred
-}
