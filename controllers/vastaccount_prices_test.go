@@ -16,13 +16,13 @@ import (
 // priceNow is a moment in the life of the instances below.
 func priceNow() metav1.Time { return metav1.Time{Time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
 
-// runningAt is an instance that was rented a day ago and costs so much now.
-func runningAt(quote warmpool.USD, price warmpool.SignedUSD) *warmpool.WarmInstance {
+// runningAt is an instance that was rented a day ago at $0.40/h and costs so much now.
+func runningAt(price warmpool.SignedUSD) *warmpool.WarmInstance {
 	began := metav1.Time{Time: priceNow().Add(-24 * time.Hour)}
 	return &warmpool.WarmInstance{Status: warmpool.WarmInstanceStatus{
-		Attempts: []warmpool.RentAttempt{{Number: 1, QuotedUSDPerHour: quote, Outcome: warmpool.AttemptSucceeded, RentalID: 5, StartedTime: began}},
+		Attempts: []warmpool.RentAttempt{{Number: 1, QuotedUSDPerHour: "0.40", Outcome: warmpool.AttemptSucceeded, RentalID: 5, StartedTime: began}},
 		Rental:   &warmpool.Rental{ID: 5, RecordedTime: &began, StartTime: &began},
-		Price:    warmpool.InstancePrice{QuotedUSDPerHour: warmpool.SignedUSD(quote), CurrentUSDPerHour: price, ObservedTime: &began},
+		Price:    warmpool.InstancePrice{QuotedUSDPerHour: "0.40", CurrentUSDPerHour: price, ObservedTime: &began},
 	}}
 }
 
@@ -35,11 +35,11 @@ func endsIn(instance *warmpool.WarmInstance, left time.Duration) *warmpool.WarmI
 func TestJudgePrice(t *testing.T) {
 	t.Parallel()
 	proposed := map[int64]fleet.PriceIncrease{5: {RentalID: 5, OldGPUUSDPerHour: 400_000, NewGPUUSDPerHour: 800_000}}
-	claimed := endsIn(runningAt("0.40", "0.40"), 30*time.Minute)
+	claimed := endsIn(runningAt("0.40"), 30*time.Minute)
 	claimed.Spec.ClaimRef = &warmpool.ClaimReference{Name: "job"}
-	unseen := runningAt("0.40", "0.40")
+	unseen := runningAt("0.40")
 	unseen.Status.Price.ObservedTime = nil
-	ending := runningAt("0.40", "0.80")
+	ending := runningAt("0.80")
 	ending.DeletionTimestamp = &metav1.Time{Time: priceNow().Time}
 	for name, tc := range map[string]struct {
 		instance      *warmpool.WarmInstance
@@ -47,11 +47,11 @@ func TestJudgePrice(t *testing.T) {
 		price, secure string
 		events        []string
 	}{
-		"as quoted":         {runningAt("0.40", "0.41"), nil, "True/AsQuoted", "True/ContractRuns", nil},
-		"raised":            {runningAt("0.40", "0.50"), nil, "False/PriceRaisedByHost", "True/ContractRuns", []string{"PriceRaisedByHost"}},
-		"proposed":          {runningAt("0.40", "0.40"), proposed, "False/PriceIncreasePending", "True/ContractRuns", []string{"PriceIncreasePending"}},
-		"a long contract":   {endsIn(runningAt("0.40", "0.40"), 2*time.Hour), nil, "True/AsQuoted", "True/ContractRuns", nil},
-		"it ends soon":      {endsIn(runningAt("0.40", "0.40"), 30*time.Minute), nil, "True/AsQuoted", "False/RentalEndsSoon", []string{"RentalEndsSoon"}},
+		"as quoted":         {runningAt("0.41"), nil, "True/AsQuoted", "True/ContractRuns", nil},
+		"raised":            {runningAt("0.50"), nil, "False/PriceRaisedByHost", "True/ContractRuns", []string{"PriceRaisedByHost"}},
+		"proposed":          {runningAt("0.40"), proposed, "False/PriceIncreasePending", "True/ContractRuns", []string{"PriceIncreasePending"}},
+		"a long contract":   {endsIn(runningAt("0.40"), 2*time.Hour), nil, "True/AsQuoted", "True/ContractRuns", nil},
+		"it ends soon":      {endsIn(runningAt("0.40"), 30*time.Minute), nil, "True/AsQuoted", "False/RentalEndsSoon", []string{"RentalEndsSoon"}},
 		"claimed":           {claimed, nil, "True/AsQuoted", "False/RentalEndsSoon", []string{"RentalEndsSoon"}},
 		"not seen running":  {unseen, nil, "", "", nil},
 		"on its way out":    {ending, nil, "", "", nil},
@@ -81,7 +81,7 @@ func TestJudgePrice(t *testing.T) {
 			}
 		})
 	}
-	before := runningAt("0.40", "0.50")
+	before := runningAt("0.50")
 	judgePrice(before, before, nil, priceNow())
 	dearer := before.DeepCopy()
 	dearer.Status.Price.CurrentUSDPerHour = "0.60"
@@ -96,7 +96,7 @@ func TestTheLastLookLetsAReplacementThrough(t *testing.T) {
 	t.Parallel()
 	waiting := &warmpool.WarmInstance{ObjectMeta: metav1.ObjectMeta{Name: "new"}}
 	for left, want := range map[time.Duration]int{30 * time.Minute: 0, 3 * time.Hour: 1} {
-		old := plannerInstance(endsIn(runningAt("0.40", "0.40"), left))
+		old := plannerInstance(endsIn(runningAt("0.40"), left))
 		old.Pool = poolKey("", "")
 		if got := servingOf([]planner.Instance{old}, waiting, priceNow().Time); got != want {
 			t.Errorf("%s before the end of the contract %d serve, want %d", left, got, want)
