@@ -51,11 +51,14 @@ func (w *twinWorld) stranger() {
 	w.theirs[id] = w.before != nil
 }
 
-// force deletes an object and leaves its rental.
+// force deletes the newest object and leaves its rental.
 func (w *twinWorld) force() {
-	for _, uid := range slices.Sorted(maps.Keys(w.instances)) {
-		delete(w.instances, uid)
-		return
+	for k := range slices.Backward(w.rows) {
+		label, _ := fleet.ParseLabel(w.rows[k].Label)
+		if _, found := w.instances[label.InstanceUID]; found {
+			delete(w.instances, label.InstanceUID)
+			return
+		}
 	}
 }
 
