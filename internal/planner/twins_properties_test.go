@@ -119,6 +119,9 @@ func TestPropertyTwins(t *testing.T) {
 			case 2:
 				w.stranger()
 			case 3:
+				if rapid.Bool().Draw(t, "just rented") {
+					w.rent()
+				}
 				w.force()
 			case 4:
 				w.backup = maps.Clone(w.instances)
