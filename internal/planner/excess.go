@@ -24,12 +24,19 @@ const (
 	OverCeilingScaleDownAll OverCeilingPolicy = "ScaleDownAll"
 )
 
-// overCeilingTolerancePercent is how far above the ceiling prices may drift
-// before instances are ended for it. An observed price is often a little above
-// its quote; ending and renting again would then go round for ever (I7). Nothing
-// is rented in the meantime (I1). A ceiling that was lowered has no tolerance: a
-// person asked for that figure.
-const overCeilingTolerancePercent = 5
+// toleratedRisePercent is how far above its quote a price may be before it is told
+// and acted upon, and how far above the ceiling prices may drift together before
+// instances are ended for it. Below it is the noise of disks and rounding; ending
+// and renting again would go round for ever (I7). Nothing is rented in the
+// meantime (I1). A ceiling that was lowered has no tolerance: a person asked for
+// that figure.
+const toleratedRisePercent = 5
+
+// toleratedRise is that part of an amount, rounded down.
+func toleratedRise(amount fleet.USDMicros) fleet.USDMicros {
+	const hundred = 100
+	return amount.Times(toleratedRisePercent) / hundred
+}
 
 // excess is how far a pool is above its ceiling, why, and what ends for it.
 type excess struct {
@@ -68,7 +75,7 @@ func computeExcess(pool *SizePool, instances []SizeInstance, now time.Time) exce
 	lowered := addUSD(staying.quoted, staying.unknown) > pool.CeilingUSDPerHour
 	// A drift is for the pool to bear (I7); a lowered ceiling is an order.
 	//warmpool:gate over-ceiling-drift
-	if !lowered && over <= percentOf(pool.CeilingUSDPerHour, overCeilingTolerancePercent) {
+	if !lowered && over <= toleratedRise(pool.CeilingUSDPerHour) {
 		out.tolerated = over > 0
 		return out
 	}
@@ -103,7 +110,7 @@ func fewestToCover(order []candidate, amount fleet.USDMicros, may func(*candidat
 		taken = append(taken, order[k])
 		amount -= relief
 	}
-	for k := len(taken) - 1; k >= 0; k-- {
+	for k := range slices.Backward(taken) {
 		if relief := stayingCost(&taken[k].instance.Instance); amount+relief <= 0 {
 			taken = slices.Delete(taken, k, k+1)
 			amount += relief
@@ -176,11 +183,7 @@ func (c *composition) add(instance *Instance) {
 			c.late, c.rental = addUSD(c.late, rental.USDPerHour), rental.ID
 			continue
 		}
-		rise := priceRise(instance)
-		c.quoted, c.raised = addUSD(c.quoted, rental.USDPerHour-rise), addUSD(c.raised, rise)
-		if rise > 0 && (c.dearest == nil || rise > priceRise(c.dearest) || (rise == priceRise(c.dearest) && instance.UID < c.dearest.UID)) {
-			c.dearest = instance
-		}
+		c.addOwn(instance, rental.USDPerHour)
 	}
 	for k := range instance.Attempts {
 		attempt := &instance.Attempts[k]
@@ -191,6 +194,18 @@ func (c *composition) add(instance *Instance) {
 		default:
 			c.quoted = addUSD(c.quoted, attempt.QuotedUSDPerHour)
 		}
+	}
+}
+
+// addOwn takes the own rental of an instance into account.
+func (c *composition) addOwn(instance *Instance, price fleet.USDMicros) {
+	rise := priceRise(instance)
+	c.quoted, c.raised = addUSD(c.quoted, price-rise), addUSD(c.raised, rise)
+	if rise <= 0 {
+		return
+	}
+	if c.dearest == nil || rise > priceRise(c.dearest) || (rise == priceRise(c.dearest) && instance.UID < c.dearest.UID) {
+		c.dearest = instance
 	}
 }
 
@@ -223,7 +238,7 @@ func (e *excess) action(pool *SizePool, trusted bool) string {
 	case e.staying <= pool.CeilingUSDPerHour:
 		return fmt.Sprintf("What is ending already brings it down to %s.", perHour(e.staying))
 	case e.tolerated:
-		return fmt.Sprintf("Nothing is ended for a drift of prices of up to %d %%.", overCeilingTolerancePercent)
+		return fmt.Sprintf("Nothing is ended for a drift of prices of up to %d %%.", toleratedRisePercent)
 	case pool.OverCeiling == OverCeilingHold:
 		return "Nothing is ended either, because spec.cost.overCeilingPolicy is Hold. Raise spec.cost.ceilingUSDPerHour, or end something yourself."
 	case len(e.victims) == 0:

@@ -193,7 +193,7 @@ func checkOverCeiling(t *rapid.T, in *SizeInput, plan *SizePlan) {
 		t.Fatalf("%s stays above the ceiling %s although %d more could be ended", remaining, ceiling, left)
 	case len(victims) > 0 && remaining+leastVictim <= ceiling:
 		t.Fatalf("a victim of %s could be spared: %s of %s stays", leastVictim, remaining, ceiling)
-	case len(victims) == 0 && in.Trusted && in.Pool.OverCeiling != OverCeilingHold && left > 0 && staying > ceiling+percentOf(ceiling, overCeilingTolerancePercent):
+	case len(victims) == 0 && in.Trusted && in.Pool.OverCeiling != OverCeilingHold && left > 0 && staying > ceiling+toleratedRise(ceiling):
 		t.Fatalf("nothing is ended although %s stays above %s", staying, ceiling)
 	}
 }

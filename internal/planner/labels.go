@@ -24,8 +24,11 @@ func (a *Attempt) couldHaveMade(row *fleet.Rental) bool {
 	if row.StartedAt.IsZero() || a.StartedAt.IsZero() {
 		return true
 	}
-	apart := row.StartedAt.Sub(a.StartedAt)
-	return apart >= -attemptReach && apart <= attemptReach
+	//warmpool:gate copied-label-of-another-time
+	if apart := row.StartedAt.Sub(a.StartedAt); apart < -attemptReach || apart > attemptReach {
+		return false
+	}
+	return true
 }
 
 // LabelAction is what to do about a rental of ours whose label is not what it was.
@@ -143,12 +146,9 @@ const twinSkew = time.Minute
 // What was found stays found until it is gone, recorded here, or relabelled. An
 // untrusted sweep changes nothing (I5).
 func FindTwins(in *TwinInput) map[int64]Twin {
+	//warmpool:gate twin-untrusted-sweep
 	if !in.Sweep.Trusted {
 		return in.Known
-	}
-	ours := map[string]bool{}
-	for k := range in.Instances {
-		ours[in.Instances[k].UID] = true
 	}
 	owners, before := recordedBy(in.Instances), map[int64]bool{}
 	if in.Before != nil {
@@ -164,16 +164,24 @@ func FindTwins(in *TwinInput) map[int64]Twin {
 			continue
 		}
 		//warmpool:gate twin-not-our-own-rent
-		if ours[label.InstanceUID] || in.Elsewhere.holds(row.ID, &label) || in.Issued(label.InstanceUID) {
+		if in.Elsewhere.holds(row.ID, &label) || in.isOurs(label.InstanceUID) {
 			continue
 		}
-		_, known := in.Known[row.ID]
-		isNew := in.Before != nil && !before[row.ID] && !row.StartedAt.IsZero() && row.StartedAt.After(in.Before.StartedAt.Add(-twinSkew))
-		if known || isNew {
+		if _, known := in.Known[row.ID]; known || (!before[row.ID] && in.isNew(row)) {
 			twins[row.ID] = Twin{RentalID: row.ID, Label: row.Label, StartedAt: row.StartedAt, USDPerHour: row.PriceUSDPerHour}
 		}
 	}
 	return twins
+}
+
+// isOurs is true for the UID of a WarmInstance that this manager knows or knew.
+func (in *TwinInput) isOurs(uid string) bool {
+	return in.Issued(uid) || slices.ContainsFunc(in.Instances, func(i Instance) bool { return i.UID == uid })
+}
+
+// isNew is true for a rental that began after the trusted list before this one.
+func (in *TwinInput) isNew(row *fleet.Rental) bool {
+	return in.Before != nil && !row.StartedAt.IsZero() && row.StartedAt.After(in.Before.StartedAt.Add(-twinSkew))
 }
 
 // TwinMessage says what a second writer means and what to do; empty for none.

@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	// priceRisePercent is how far above its quote a price is told and acted upon.
-	// Below it is the noise of disks and rounding.
-	priceRisePercent = 5
 	// RentalEndLead is how long before the end of a contract a replacement is
 	// rented: the default deadlines of an instance add up to 45 minutes.
 	RentalEndLead = time.Hour
@@ -26,7 +23,7 @@ func (i *Instance) PriceRose() (now, quoted fleet.USDMicros, rose bool) {
 		return 0, 0, false
 	}
 	now, quoted = i.ownRentalCost(), i.ownQuote()
-	return now, quoted, quoted > 0 && now > quoted+percentOf(quoted, priceRisePercent)
+	return now, quoted, quoted > 0 && now > quoted+toleratedRise(quoted)
 }
 
 // EndsSoon is true within RentalEndLead of the end of the instance's contract,

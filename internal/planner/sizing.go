@@ -336,9 +336,3 @@ func (s *sizing) mayEnd(c *candidate) bool {
 	//warmpool:gate scale-down-not-in-dry-run
 	return c.state == StatePending || (s.in.Trusted && s.in.Pool.Mode != ModeDryRun)
 }
-
-// percentOf returns a whole percentage of an amount, rounded down.
-func percentOf(amount fleet.USDMicros, percent int64) fleet.USDMicros {
-	const hundred = 100
-	return amount.Times(percent) / hundred
-}

@@ -393,7 +393,7 @@ func TestComputeSizeConverges(t *testing.T) {
 		}
 		want := min(in.Pool.Replicas, affordable)
 		// A start above the ceiling may stay within its tolerance.
-		drift := int(percentOf(in.Pool.CeilingUSDPerHour, overCeilingTolerancePercent)/price) + 1
+		drift := int(toleratedRise(in.Pool.CeilingUSDPerHour)/price) + 1
 		if ready < want || ready > in.Pool.Replicas || ready > want+drift {
 			t.Fatalf("ready %d, want %d of %d at %s under %s with %d claimed", ready, want, in.Pool.Replicas, price, in.Pool.CeilingUSDPerHour, claimed)
 		}

@@ -124,18 +124,7 @@ func spendChecks() []spendCheck {
 			blocked: func(a *AccountState, _ time.Time) bool { return !a.IdentityStable },
 			message: says("The API key belongs to another Vast.ai user than this account always had, whose rentals are out of reach and bill on. Put a key of the old user back (kubectl describe va)."),
 		},
-		{
-			reason:  ReasonDuplicateInstallation,
-			blocked: func(a *AccountState, _ time.Time) bool { return a.Twin != "" },
-			message: func(a *AccountState, _ time.Time) string { return a.Twin },
-		},
-		{
-			reason:  ReasonSharedUser,
-			blocked: func(a *AccountState, _ time.Time) bool { return a.SharedWith != "" },
-			message: func(a *AccountState, _ time.Time) string {
-				return fmt.Sprintf("VastAccount %s has a key of the same Vast.ai user, and is older. Two ceilings over one credit would each allow the whole of it, so only that one rents. Let the pools use it (spec.accountRef of a new pool), or put a key of another user into this one's Secret.", a.SharedWith)
-			},
-		},
+		twinCheck(), sharedUserCheck(),
 		{
 			reason: ReasonAwaitingFirstSweep,
 			//warmpool:gate spend-first-list
@@ -181,6 +170,26 @@ func spendChecks() []spendCheck {
 			message: func(a *AccountState, _ time.Time) string {
 				return fmt.Sprintf("The credit of $%s is below the VastAccount's spec.minBalanceUSD of $%s. Add credit at Vast.ai.", a.BalanceUSD.Cents(), a.MinBalanceUSD.Cents())
 			},
+		},
+	}
+}
+
+// twinCheck is about a second writer with our installation id.
+func twinCheck() spendCheck {
+	return spendCheck{
+		reason:  ReasonDuplicateInstallation,
+		blocked: func(a *AccountState, _ time.Time) bool { return a.Twin != "" },
+		message: func(a *AccountState, _ time.Time) string { return a.Twin },
+	}
+}
+
+// sharedUserCheck is about another account object over the same credit.
+func sharedUserCheck() spendCheck {
+	return spendCheck{
+		reason:  ReasonSharedUser,
+		blocked: func(a *AccountState, _ time.Time) bool { return a.SharedWith != "" },
+		message: func(a *AccountState, _ time.Time) string {
+			return fmt.Sprintf("VastAccount %s has a key of the same Vast.ai user, and is older. Two ceilings over one credit would each allow the whole of it, so only that one rents. Let the pools use it (spec.accountRef of a new pool), or put a key of another user into this one's Secret.", a.SharedWith)
 		},
 	}
 }

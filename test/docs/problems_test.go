@@ -149,8 +149,10 @@ func TestEveryTestOfProblemsIsInTheTable(t *testing.T) {
 			listed[name] = true
 		}
 	}
+	// These show no problem: one starts the room, one shows that it works.
+	listed["problems.TestMain"], listed["problems.TestAQuietLifeOfAPool"] = true, true
 	for name := range testsByRoom(t) {
-		if strings.HasPrefix(name, "problems.") && name != "problems.TestAQuietLifeOfAPool" && !listed[name] {
+		if strings.HasPrefix(name, "problems.") && !listed[name] {
 			t.Errorf("%s is not in the table of %s", name, problemsPage)
 		}
 	}

@@ -43,6 +43,7 @@ func badSpecs() map[string]refusal {
 		"maximum below replicas": {spec: cost + "replicas: 3\nmaxReplicas: 2", field: "spec.maxReplicas", rule: "maxReplicas must not be less than replicas"},
 		"unknown mode":           {spec: cost + "mode: Sleep", field: "spec.mode", rule: `supported values: "Active", "Paused", "DryRun", "Drain"`},
 		"unknown order":          {spec: cost + "scaleDown: {order: Random}", field: "spec.scaleDown.order", rule: `supported values: "HighestCost", "Newest", "Oldest"`},
+		"unknown policy":         {spec: "cost: {ceilingUSDPerHour: \"1.50\", overCeilingPolicy: Panic}", field: "spec.cost.overCeilingPolicy", rule: `supported values: "Hold", "ScaleDownUnclaimed", "ScaleDownAll"`},
 		"unknown ranking":        {spec: offers("ranking: Best"), field: "spec.offers.ranking", rule: `supported values: "Price", "PriceReliability", "PricePerformance", "Score"`},
 		"minimum of GPUs above the maximum": {
 			spec: offers("minGPUs: 4, maxGPUs: 2"), field: "spec.offers.minGPUs", rule: "offers.minGPUs must not exceed offers.maxGPUs",

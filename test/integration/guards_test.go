@@ -141,9 +141,6 @@ func TestARentalIsAdoptedByHand(t *testing.T) {
 		w.create(adoption("nobody", 1))
 		w.sees(anyInstance, warmpool.ConditionRented, "False/RentalNotFound", "Rental 1 is not adopted", "Vast.ai console")
 		w.sawEvent("WarmInstance/RentalNotFound")
-		if err := w.client.Delete(w.Context(), adoption("nobody", 1), client.Preconditions{}); err == nil {
-			w.Fatal("an object without a namespace was deleted")
-		}
 		gone := adoption("nobody", 1)
 		gone.Namespace = w.namespace
 		if err := w.client.Delete(w.Context(), gone); err != nil {
@@ -273,4 +270,53 @@ func TestTwoAccountsOfOneUserDoNotBothRent(t *testing.T) {
 	w.quiet(time.Minute)
 	w.Expect(w.rents()).To(gomega.Equal(1))
 	w.sees(theAccount, warmpool.ConditionReady, "True/Ready")
+}
+
+// TestAccountCeilingCoversWhatOthersRent lets somebody rent by hand: it counts
+// under the account's ceiling, and it is never touched, not even when everything
+// of ours is ended.
+func TestAccountCeilingCoversWhatOthersRent(t *testing.T) {
+	w := newVastWorld(t, nil)
+	offers := w.vast.Offers(10)
+	w.create(account(func(va *warmpool.VastAccount) { va.Spec.PollPeriodSeconds, va.Spec.CeilingUSDPerHour = 5, "1.25" })...)
+	w.create(swiftPool(3, "2.00"))
+	others := []int64{}
+	for _, row := range offers[len(offers)-2:] {
+		id, ok := row["id"].(int64)
+		if !ok {
+			t.Fatal("an offer without an id")
+		}
+		if len(others) == 1 {
+			w.waitReady(1)
+		}
+		rental, err := w.vast.RentAside(id, "somebody-else")
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, rental)
+	}
+	w.step("over by what others rented", func(w *world) {
+		w.sees(theAccount, warmpool.ConditionWithinCeiling, "False/AccountCeilingReached", "more than the ceiling $1.25/h", "of it is for instances that no WarmInstance records", "nothing is ended for it")
+		w.quiet(time.Minute)
+	})
+	w.step("claimed", func(w *world) {
+		claimed := w.instances()[0]
+		claimed.Spec.ClaimRef = &warmpool.ClaimReference{Name: "job", UID: "3b9f0000-0000-4000-8000-000000000001"}
+		w.eventually(func(g gomega.Gomega) {
+			var live warmpool.WarmInstance
+			g.Expect(w.client.Get(w.Context(), client.ObjectKeyFromObject(&claimed), &live)).To(gomega.Succeed())
+			live.Spec.ClaimRef = claimed.Spec.ClaimRef
+			g.Expect(w.client.Update(w.Context(), &live)).To(gomega.Succeed())
+		})
+	})
+	w.step("EmergencyStop", func(w *world) {
+		w.eventually(func(g gomega.Gomega) {
+			va := w.vastAccount()
+			va.Spec.Mode = warmpool.AccountEmergencyStop
+			g.Expect(w.client.Update(w.Context(), va)).To(gomega.Succeed())
+		})
+		w.eventually(func(g gomega.Gomega) { g.Expect(w.alive()).To(gomega.ConsistOf(others), "ours end, claimed ones too") })
+		w.sees(thePool, warmpool.ConditionReady, "False/EmergencyStop")
+		w.quiet(time.Minute)
+	})
 }
