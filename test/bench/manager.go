@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/simulator/adminclient"
 )
 
 const (
@@ -129,7 +131,9 @@ func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
 	ready := make(chan error, 1)
 	go func() {
 		r.admin = newSimAdmin("", "")
-		ready <- json.NewDecoder(io.TeeReader(reader, line)).Decode(r.admin)
+		failure := json.NewDecoder(io.TeeReader(reader, line)).Decode(r.admin)
+		r.admin.admin = adminclient.New(r.admin.AdminURL)
+		ready <- failure
 		_, _ = io.Copy(io.Discard, reader) //nolint:errcheck // nothing else is said
 	}()
 	select {
