@@ -15,6 +15,10 @@ ARGS ?=
 TESTFLAGS ?=
 # PKG limits go test and the linter: make unit PKG=./internal/planner
 PKG ?= ./...
+# How long faults go on: make chaos SECONDS=60 SEED=1. Bash has a variable of
+# that name, so only the command line counts. SEED=0 draws a seed and prints it.
+CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),1200)
+SEED ?= 0
 # FUZZTIME is how long each fuzz target runs.
 FUZZTIME ?= 30s
 # KUBEBUILDER_ASSETS names a directory with etcd, kube-apiserver and kubectl.
@@ -96,6 +100,11 @@ fuzz: go ## Run each fuzz target for FUZZTIME.
 bench: go k8s ## Print the figures against their bounds; ARGS=--help lists flags.
 	@$(call build,./test/bench)
 	@exec $(BIN)/bench $(ARGS)
+
+.PHONY: chaos
+chaos: go k8s ## Break real processes and networks for SECONDS (1200) by a SEED, and judge it; needs root.
+	@$(call build,./test/chaos ./cmd/...)
+	@exec $(BIN)/chaos --seconds=$(CHAOS_SECONDS) --seed=$(SEED) $(ARGS)
 
 ##@ Change
 
