@@ -39,7 +39,7 @@ const (
 	// In each calmPeriod the last calmTime is free of new kills, cuts and faults of Vast.ai: what
 	// never gets to work cannot go wrong.
 	calmPeriod = time.Minute
-	calmTime   = 14 * time.Second
+	calmTime   = 22 * time.Second
 )
 
 // recipe is one kind of act with its share among those of a track.

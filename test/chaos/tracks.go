@@ -63,7 +63,7 @@ func tracks() []track {
 // shorter and longer than that.
 func processTrack() track {
 	managers := []string{hostManager1, hostManager2}
-	return track{meanGap: 3200 * time.Millisecond, calm: true, recipes: []recipe{
+	return track{meanGap: 2600 * time.Millisecond, calm: true, recipes: []recipe{
 		{groupKill, kindKillManager, managers, 60, 200 * time.Millisecond, 3 * time.Second},
 		{groupKill, kindKillAPIServer, []string{hostAPI}, 6, 200 * time.Millisecond, 3 * time.Second},
 		{groupKill, kindStopManager, managers, 5, 200 * time.Millisecond, 3 * time.Second},
@@ -77,7 +77,7 @@ func processTrack() track {
 // arrive, and requests that are carried out and whose answers are lost.
 func networkTrack() track {
 	const shortest, longest = 500 * time.Millisecond, 12 * time.Second
-	return track{meanGap: 3200 * time.Millisecond, calm: true, recipes: []recipe{
+	return track{meanGap: 2600 * time.Millisecond, calm: true, recipes: []recipe{
 		{groupCut, kindCut, pairs(), 4, shortest, longest},
 		{groupCut, kindCutForth, pairs(), 3, shortest, longest},
 		{groupCut, kindCutBack, pairs(), 3, shortest, longest},
