@@ -80,7 +80,7 @@ func TestRunOverHTTPS(t *testing.T) {
 	}
 	files := [2]string{filepath.Join(t.TempDir(), "crt"), filepath.Join(t.TempDir(), "key")}
 	for k, text := range [][]byte{certificate, key} {
-		if err := os.WriteFile(files[k], text, 0o600); err != nil {
+		if err = os.WriteFile(files[k], text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -48,12 +48,11 @@ type poolState struct {
 // accountState is what is judged of one version of the VastAccount.
 type accountState struct {
 	moment
-	gone       bool
-	ceiling    fleet.USDMicros
-	mode       warmpool.AccountMode
-	sweptAt    time.Time // of the last trusted sweep
-	suspected  []int64
-	hasSuspect bool
+	gone      bool
+	ceiling   fleet.USDMicros
+	mode      warmpool.AccountMode
+	sweptAt   time.Time // of the last trusted sweep
+	suspected []int64
 }
 
 // book is the history of all objects, each oldest first.
@@ -153,7 +152,6 @@ func before[T any](states []T, revision int64, of func(*T) int64) int {
 }
 
 func instanceRevision(s *instanceState) int64 { return s.revision }
-func poolRevision(s *poolState) int64         { return s.revision }
 
 // poolsIn returns the versions of a pool that were in force at any time from
 // one moment to another.
@@ -187,10 +185,10 @@ func inForce[T any](states []T, from, to time.Time, at func(*T) time.Time) []T {
 // attemptOf finds the newest version of one attempt of an instance.
 func (b *book) attemptOf(uid string, number int32) (attemptState, bool) {
 	states := b.instances[uid]
-	for k := len(states) - 1; k >= 0; k-- {
-		at := slices.IndexFunc(states[k].attempts, func(a attemptState) bool { return a.number == number })
+	for _, state := range slices.Backward(states) {
+		at := slices.IndexFunc(state.attempts, func(a attemptState) bool { return a.number == number })
 		if at >= 0 {
-			return states[k].attempts[at], true
+			return state.attempts[at], true
 		}
 	}
 	return attemptState{}, false

@@ -75,6 +75,7 @@ func (p *performer) performAll(ctx context.Context, chosen *settings, plan []act
 		}
 		fmt.Printf("chaos: round %d converged %s after its last fault\n", round+1, took)
 		result.convergences = append(result.convergences, took)
+		p.tellFindings(ctx)
 	}
 	if err := p.deleteAll(ctx, chosen.patience); err != nil {
 		return err
@@ -89,12 +90,10 @@ func (p *performer) judge(ctx context.Context, result *verdict) error {
 	if err != nil {
 		return fmt.Errorf("asking the witness: %w", err)
 	}
-	e := &evidence{records: records, now: time.Now(), done: p.deeds()}
+	e := p.evidenceOf(records)
 	for _, manager := range p.managers {
-		e.restarts = append(e.restarts, manager.changed()...)
 		result.resignations += manager.resigned()
 	}
-	slices.SortFunc(e.restarts, time.Time.Compare)
 	p.history.stop()
 	p.history.with(func(recorded *book) { e.book = recorded })
 	if p.history.failure != nil && !errors.Is(p.history.failure, context.Canceled) {
@@ -105,6 +104,32 @@ func (p *performer) judge(ctx context.Context, result *verdict) error {
 	secrets, err := p.leakedSecrets()
 	result.failures = append(result.failures, secrets...)
 	return errors.Join(err, writeDeeds(p.file("deeds.log"), e.done), result.write(os.Stdout, e))
+}
+
+// evidenceOf is what there is to judge, without the history.
+func (p *performer) evidenceOf(records []simulator.RentalRecord) *evidence {
+	e := &evidence{records: records, now: time.Now(), done: p.deeds()}
+	for _, manager := range p.managers {
+		e.restarts = append(e.restarts, manager.changed()...)
+	}
+	slices.SortFunc(e.restarts, time.Time.Compare)
+	return e
+}
+
+// tellFindings says what is wrong already: nobody should have to wait for it.
+func (p *performer) tellFindings(ctx context.Context) {
+	records, err := p.records(ctx)
+	if err != nil {
+		return
+	}
+	e, early := p.evidenceOf(records), verdict{}
+	p.history.with(func(recorded *book) {
+		e.book = recorded
+		early.add(e)
+	})
+	for k := range early.findings {
+		fmt.Printf("chaos: FOUND %s\n", early.findings[k].String())
+	}
 }
 
 // failovers is how often the lease has changed hands.

@@ -104,6 +104,18 @@ func (e *evidence) poolWas(one *ending, is func(*poolState) bool) bool {
 	return slices.ContainsFunc(states, func(s poolState) bool { return is(&s) })
 }
 
+// leastOfPool is the least of an amount in the versions of the instance's pool
+// that were in force shortly before its deletion, -1 when there is none.
+func (e *evidence) leastOfPool(one *ending, of func(*poolState) int64) int64 {
+	least := int64(-1)
+	for _, state := range e.book.poolsIn(one.deleted.pool, one.deleted.at.Add(-editLag), one.deleted.at) {
+		if amount := of(&state); !state.gone && (least < 0 || amount < least) {
+			least = amount
+		}
+	}
+	return least
+}
+
 // isBeside is true for a rental that is not the instance's own when it ends: a
 // refused rent that rented all the same, or one that came after it was given up.
 func (e *evidence) isBeside(one *ending) bool {
@@ -129,17 +141,11 @@ func (e *evidence) isSurplus(one *ending) bool {
 	if !e.poolWas(one, func(s *poolState) bool { return s.mode == warmpool.PoolActive }) {
 		return false
 	}
-	wanted := -1
-	for _, state := range e.book.poolsIn(one.deleted.pool, one.deleted.at.Add(-editLag), one.deleted.at) {
-		if !state.gone && (wanted < 0 || state.replicas < wanted) {
-			wanted = state.replicas
-		}
-	}
+	wanted := e.leastOfPool(one, func(s *poolState) int64 { return int64(s.replicas) })
 	if wanted < 0 {
 		return false
 	}
-	// Deletions of one plan follow each other; they were decided together.
-	live, ready := 0, 0
+	live, ready := int64(0), int64(0)
 	for uid := range e.book.instances {
 		state, ok := e.book.inPoolBefore(uid, one)
 		if !ok || state.claimed || state.failure != "" {
@@ -169,12 +175,7 @@ func (b *book) inPoolBefore(uid string, one *ending) (instanceState, bool) {
 // isTooDear is true when what the pool keeps costs more than its ceiling, which
 // somebody lowered, or a host raised a price.
 func (e *evidence) isTooDear(one *ending) bool {
-	ceiling := fleet.USDMicros(-1)
-	for _, state := range e.book.poolsIn(one.deleted.pool, one.deleted.at.Add(-editLag), one.deleted.at) {
-		if !state.gone && (ceiling < 0 || state.ceiling < ceiling) {
-			ceiling = state.ceiling
-		}
-	}
+	ceiling := fleet.USDMicros(e.leastOfPool(one, func(s *poolState) int64 { return int64(s.ceiling) }))
 	sum := fleet.USDMicros(0)
 	for _, rental := range e.ourRentals() {
 		state, ok := e.book.inPoolBefore(rental.label.InstanceUID, one)

@@ -87,7 +87,7 @@ func parseSettings(arguments []string) (settings, error) {
 	}
 	chosen.length = time.Duration(length) * time.Second
 	if chosen.seed == 0 {
-		chosen.seed = uint64(time.Now().UnixNano()) % math.MaxUint32 //nolint:gosec // positive until 2262
+		chosen.seed = uint64(time.Now().UnixNano()) % math.MaxUint32
 	}
 	return chosen, nil
 }

@@ -31,13 +31,13 @@ type managerProcess struct {
 }
 
 // startManager starts a manager and keeps it running until stop.
-func startManager(spec *process.Spec) (*managerProcess, error) {
+func startManager(ctx context.Context, spec *process.Spec) (*managerProcess, error) {
 	m := &managerProcess{spec: spec, ended: make(chan struct{}), pause: restartPause}
 	if err := m.start(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	m.cancel = cancel
+	// It goes on until stop, so that an interrupted run is ended in order, too.
+	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go m.supervise(ctx)
 	return m, nil
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 const (
@@ -159,23 +157,4 @@ func (n *network) prove(ctx context.Context, from, to, port string) error {
 		return fmt.Errorf("%w (%s>%s: %v)", errNotCut, from, to, states)
 	}
 	return nil
-}
-
-// waitPort waits until something listens.
-func waitPort(ctx context.Context, host, port string, patience time.Duration) error {
-	const period = 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		dialer := net.Dialer{Timeout: time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(addressOf(host), port))
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w", host, err)
-		case <-time.After(period):
-		}
-	}
 }

@@ -198,19 +198,23 @@ func providerFault(kind string) simulator.FaultSpec {
 		spec.Params["probability"] = "0.4"
 	default:
 	}
+	setVariant(&spec, variant)
+	return spec
+}
+
+// setVariant sets the parameter that a variant stands for.
+func setVariant(spec *simulator.FaultSpec, variant string) {
 	switch {
-	case variant == "executed":
-		spec.Params["executed"] = "true"
+	case variant == "":
+	case variant == "executed", variant == "running":
+		spec.Params[variant] = "true"
 	case variant == "hidden":
 		spec.Params["identity"] = "false"
-	case variant == "running":
-		spec.Params["running"] = "true"
-	case name == "create-late":
+	case spec.Name == "create-late":
 		spec.Params["after"] = variant
-	case name == "lost-answer" && variant != "":
+	default:
 		spec.Params["how"] = variant
 	}
-	return spec
 }
 
 // disturbProvider sets a fault of Vast.ai for a while.

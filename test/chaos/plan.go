@@ -115,7 +115,7 @@ func (t *track) pick(draws *rand.Rand) *recipe {
 	return &t.recipes[0]
 }
 
-// counts counts the acts of each kind in a group; all groups when it is empty.
+// counts returns how many acts of each kind a group has; all groups when it is empty.
 func counts(plan []act, group string) map[string]int {
 	sums := map[string]int{}
 	for k := range plan {

@@ -154,7 +154,7 @@ func writeDeeds(path string, done []deed) error {
 	var text strings.Builder
 	for k := range done {
 		one := &done[k]
-		fmt.Fprintf(&text, "%s to %s  %s", clockTime(one.began), clockTime(one.ended), one.act.String())
+		fmt.Fprintf(&text, "%s to %s  %s", clockTime(one.began), clockTime(one.ended), one.String())
 		if one.rental != 0 {
 			fmt.Fprintf(&text, "  rental %d", one.rental)
 		}

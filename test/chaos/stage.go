@@ -186,7 +186,7 @@ func (s *stage) startHistory(ctx context.Context) error {
 }
 
 // startManagers starts both and keeps them running.
-func (s *stage) startManagers(context.Context) error {
+func (s *stage) startManagers(ctx context.Context) error {
 	for _, host := range []string{hostManager1, hostManager2} {
 		spec := s.on(host, "manager",
 			"--kubeconfig="+s.file("kubeconfig"), "--vast-base-url=https://"+net.JoinHostPort(addressOf(hostVast), portVast),
@@ -195,7 +195,7 @@ func (s *stage) startManagers(context.Context) error {
 			"--leader-election-lease-duration="+leaseDuration.String(), "--leader-election-renew-deadline=4s", "--leader-election-retry-period=1s",
 			"--metrics-bind-address=127.0.0.1:8080", "--health-probe-bind-address=127.0.0.1:8081", "--shutdown-timeout=5s", "--log-level=1")
 		spec.Environment = append(slices.Clone(s.environment), "SSL_CERT_FILE="+s.file("vast.crt"))
-		manager, err := startManager(spec)
+		manager, err := startManager(ctx, spec)
 		if err != nil {
 			return err
 		}

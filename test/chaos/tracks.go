@@ -138,9 +138,9 @@ func userTrack() track {
 	}
 	return track{meanGap: 8 * second, recipes: []recipe{
 		one(kindScale, 8, 0, 0), one(kindCeiling, 6, 0, 0), one(kindAccountLimit, 2, 0, 0), one(kindDeletePool, 2, 2*second, 20*second),
-		one(kindDeleteOne, 4, 0, 0), one(kindClaim, 6, 0, 0), one(kindUnclaim, 3, 0, 0), one(kindPoolMode, 3, 5*second, 25*second),
+		one(kindDeleteOne, 4, 0, 0), one(kindClaim, 7, 0, 0), one(kindUnclaim, 3, 0, 0), one(kindPoolMode, 2, 5*second, 25*second),
 		one(kindFreeze, 1, 3*second, 12*second), one(kindEmergencyStop, 1, 3*second, 8*second),
-		one(kindSecretWrong, 2, 3*second, 15*second), one(kindSecretRotate, 3, 3*second, 15*second), one(kindSecretForeign, 1, 3*second, 12*second),
+		one(kindSecretWrong, 1, 3*second, 15*second), one(kindSecretRotate, 3, 3*second, 15*second), one(kindSecretForeign, 1, 3*second, 12*second),
 		one(kindRentByHand, 1, 20*second, 60*second),
 	}}
 }

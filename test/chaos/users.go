@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,13 +23,13 @@ func (p *performer) actAsUser(ctx context.Context, result *deed) error {
 	case kindScale:
 		const most = 5
 		result.name, result.note = pool, fmt.Sprintf("%s to %d", pool, draw%most)
-		return p.editPool(ctx, pool, func(spec *warmpool.WarmPoolSpec) { spec.Replicas = new(int32(draw % most)) }) //nolint:gosec // 0 to 4
+		return p.editPool(ctx, pool, func(spec *warmpool.WarmPoolSpec) { spec.Replicas = new(int32(draw % most)) })
 	case kindCeiling:
 		amount := someAmount(draw, 150_000, 1_000_000)
 		result.name, result.note = pool, fmt.Sprintf("%s to $%s", pool, amount)
 		return p.editPool(ctx, pool, func(spec *warmpool.WarmPoolSpec) { spec.Cost.CeilingUSDPerHour = amount })
 	case kindAccountLimit:
-		amount := someAmount(draw, 600_000, 2_500_000)
+		amount := someAmount(draw, 800_000, 4_000_000)
 		result.note = "to $" + string(amount)
 		return p.editAccount(ctx, func(spec *warmpool.VastAccountSpec) { spec.CeilingUSDPerHour = amount })
 	case kindDeletePool:
@@ -163,7 +162,7 @@ func (p *performer) actOnInstance(ctx context.Context, result *deed) error {
 		uid := chosen.UID
 		return insist(ctx, func(ctx context.Context) error { return p.client.Delete(ctx, chosen, client.Preconditions{UID: &uid}) })
 	case kindClaim:
-		return p.claim(ctx, chosen, &warmpool.ClaimReference{Name: "chaos", UID: types.UID(uuid.NewUUID())})
+		return p.claim(ctx, chosen, &warmpool.ClaimReference{Name: "chaos", UID: uuid.NewUUID()})
 	default:
 		return p.claim(ctx, chosen, nil)
 	}

@@ -16,12 +16,12 @@ import (
 
 const (
 	accountName = "default"
-	secretName  = "warmpool-credentials"
-	secretKey   = "VASTAI_API_KEY"
+	secretName  = "warmpool-credentials" //nolint:gosec // the name of a Secret
+	secretKey   = "VASTAI_API_KEY"       //nolint:gosec // the name of a key in it
 	// pollPeriod is the least that spec.pollPeriodSeconds allows.
 	pollPeriod = 5 * time.Second
 	// accountLimit is more than everything costs; users lower it for a while.
-	accountLimit = warmpool.USD("6.00")
+	accountLimit = warmpool.USD("9.00")
 	// readLag is how long a new rental is missing in lists.
 	readLag = 40 * time.Second
 )
@@ -35,7 +35,9 @@ type poolPlan struct {
 }
 
 func poolPlans() []poolPlan {
-	return []poolPlan{{"alpha", 3, "2.00"}, {"beta", 2, "1.40"}, {"gamma", 2, "1.40"}, {"delta", 1, "0.80"}}
+	return []poolPlan{
+		{"alpha", 4, "2.40"}, {"beta", 3, "1.80"}, {"gamma", 3, "1.80"}, {"delta", 2, "1.20"}, {"epsilon", 2, "1.20"}, {"zeta", 1, "0.80"},
+	}
 }
 
 // newPool makes a pool that comes back fast: deadlines, pauses and blocks are
