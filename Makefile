@@ -74,7 +74,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/bench
+	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/bench ./test/chaos
 
 .PHONY: faults
 faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees; wants idle cores.

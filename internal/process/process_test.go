@@ -198,3 +198,32 @@ func TestFirstLineHandsOnTheFirstLine(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestSignalStopsAndContinues(t *testing.T) {
+	c := start(t, shell(t.TempDir(), `echo up; while :; do sleep 0.01; done`))
+	waitForLine(t, c, "up")
+	stat := func() string {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.PID), "stat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		return rest[:1]
+	}
+	g := gomega.NewWithT(t)
+	if err := c.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	g.Eventually(stat, "10s", "5ms").Should(gomega.Equal("T"))
+	if err := c.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	g.Eventually(stat, "10s", "5ms").ShouldNot(gomega.Equal("T"))
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-c.Done
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Errorf("a signal to what is gone: %v", err)
+	}
+}
