@@ -77,8 +77,12 @@ func (m *managerProcess) supervise(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		if err := m.start(); err != nil {
-			return
+		// A machine without memory or processes refuses for a while.
+		for m.start() != nil {
+			wait(ctx, restartPause)
+			if ctx.Err() != nil {
+				return
+			}
 		}
 	}
 }

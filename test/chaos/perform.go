@@ -30,8 +30,12 @@ var errNothing = errors.New("there is nothing to do it to")
 
 // performRound carries out one round and returns when its last act has ended.
 func (p *performer) performRound(ctx context.Context, plan []act, round int) error {
-	var running sync.WaitGroup
-	defer running.Wait()
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	kept, release := context.WithCancel(ctx)
+	keeper.Go(func() { p.keepAPIServer(kept) })
+	var acts sync.WaitGroup
+	defer func() { acts.Wait(); release() }()
 	started := time.Now()
 	for k := range plan {
 		if plan[k].Round != round {
@@ -46,9 +50,19 @@ func (p *performer) performRound(ctx context.Context, plan []act, round int) err
 			return p.plane.Etcd.Obituary()
 		case <-time.After(time.Until(started.Add(plan[k].At))):
 		}
-		running.Go(func() { p.perform(ctx, &plan[k]) })
+		acts.Go(func() { p.perform(ctx, &plan[k]) })
 	}
 	return nil
+}
+
+// keepAPIServer starts the API server again when it has ended by itself.
+func (p *performer) keepAPIServer(ctx context.Context) {
+	const period = time.Second
+	for ctx.Err() == nil {
+		// What does not work now is tried again.
+		_ = p.reviveAPIServer(ctx) //nolint:errcheck // see above
+		wait(ctx, period)
+	}
 }
 
 // perform carries out one act, from its beginning to its end.

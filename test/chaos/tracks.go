@@ -136,9 +136,9 @@ func userTrack() track {
 	one := func(kind string, share int, shortest, longest time.Duration) recipe {
 		return recipe{group: groupUser, kind: kind, share: share, shortest: shortest, longest: longest}
 	}
-	return track{meanGap: 8 * second, recipes: []recipe{
-		one(kindScale, 8, 0, 0), one(kindCeiling, 6, 0, 0), one(kindAccountLimit, 2, 0, 0), one(kindDeletePool, 2, 2*second, 20*second),
-		one(kindDeleteOne, 4, 0, 0), one(kindClaim, 7, 0, 0), one(kindUnclaim, 3, 0, 0), one(kindPoolMode, 2, 5*second, 25*second),
+	return track{meanGap: 7 * second, recipes: []recipe{
+		one(kindScale, 9, 0, 0), one(kindCeiling, 6, 0, 0), one(kindAccountLimit, 3, 10*second, 40*second), one(kindDeletePool, 2, 2*second, 20*second),
+		one(kindDeleteOne, 4, 0, 0), one(kindClaim, 7, 0, 0), one(kindUnclaim, 4, 0, 0), one(kindPoolMode, 2, 5*second, 25*second),
 		one(kindFreeze, 1, 3*second, 12*second), one(kindEmergencyStop, 1, 3*second, 8*second),
 		one(kindSecretWrong, 1, 3*second, 15*second), one(kindSecretRotate, 3, 3*second, 15*second), one(kindSecretForeign, 1, 3*second, 12*second),
 		one(kindRentByHand, 1, 20*second, 60*second),

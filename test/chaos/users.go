@@ -25,13 +25,21 @@ func (p *performer) actAsUser(ctx context.Context, result *deed) error {
 		result.name, result.note = pool, fmt.Sprintf("%s to %d", pool, draw%most)
 		return p.editPool(ctx, pool, func(spec *warmpool.WarmPoolSpec) { spec.Replicas = new(int32(draw % most)) })
 	case kindCeiling:
-		amount := someAmount(draw, 150_000, 1_000_000)
+		amount := plans[result.Pick%uint64(len(plans))].ceiling
+		if draw%2 == 0 {
+			amount = someAmount(draw/2, 150_000, 1_000_000)
+		}
 		result.name, result.note = pool, fmt.Sprintf("%s to $%s", pool, amount)
 		return p.editPool(ctx, pool, func(spec *warmpool.WarmPoolSpec) { spec.Cost.CeilingUSDPerHour = amount })
 	case kindAccountLimit:
 		amount := someAmount(draw, 800_000, 4_000_000)
 		result.note = "to $" + string(amount)
-		return p.editAccount(ctx, func(spec *warmpool.VastAccountSpec) { spec.CeilingUSDPerHour = amount })
+		limit := func(amount warmpool.USD) func(context.Context) error {
+			return func(ctx context.Context) error {
+				return p.editAccount(ctx, func(spec *warmpool.VastAccountSpec) { spec.CeilingUSDPerHour = amount })
+			}
+		}
+		return p.forAWhile(ctx, result, "ceiling of the account", limit(amount), limit(accountLimit))
 	case kindDeletePool:
 		result.name = pool
 		return p.deletePoolForAWhile(ctx, result)
@@ -185,20 +193,28 @@ func (p *performer) claim(ctx context.Context, chosen *warmpool.WarmInstance, ho
 func (p *performer) rentByHand(ctx context.Context, result *deed) error {
 	var market struct {
 		Offers []struct {
-			ID       int64 `json:"id"`
-			Rentable bool  `json:"rentable"`
+			ID    int64   `json:"id"`
+			Price float64 `json:"dph_total"`
 		} `json:"offers"`
 	}
 	if err := p.admin.Call(ctx, "GET", "/market", nil, &market); err != nil {
 		return err
 	}
-	if len(market.Offers) == 0 {
+	// A person who wants something small.
+	const dearest = 0.5
+	offers := market.Offers[:0]
+	for _, offer := range market.Offers {
+		if offer.Price < dearest {
+			offers = append(offers, offer)
+		}
+	}
+	if len(offers) == 0 {
 		return errNothing
 	}
 	var made struct {
 		ID int64 `json:"id"`
 	}
-	order := map[string]any{"offerID": market.Offers[result.Pick%uint64(len(market.Offers))].ID, "label": "by-hand"}
+	order := map[string]any{"offerID": offers[result.Pick%uint64(len(offers))].ID, "label": "by-hand"}
 	if err := p.admin.Call(ctx, "POST", "/rentals", order, &made); err != nil {
 		return err
 	}
