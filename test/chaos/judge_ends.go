@@ -176,16 +176,32 @@ func (b *book) inPoolBefore(uid string, one *ending) (instanceState, bool) {
 // somebody lowered, or a host raised a price.
 func (e *evidence) isTooDear(one *ending) bool {
 	ceiling := fleet.USDMicros(e.leastOfPool(one, func(s *poolState) int64 { return int64(s.ceiling) }))
+	prices := map[int64]fleet.USDMicros{}
+	for k := range e.records {
+		prices[e.records[k].ID] = fleet.USDMicros(e.records[k].Prices[len(e.records[k].Prices)-1].MicrosPerHour)
+	}
 	sum := fleet.USDMicros(0)
-	for _, rental := range e.ourRentals() {
-		state, ok := e.book.inPoolBefore(rental.label.InstanceUID, one)
-		if !ok || rental.Start.After(one.deleted.at) || e.endOf(rental.RentalRecord).Before(one.deleted.at.Add(-editLag)) {
-			continue
+	for uid := range e.book.instances {
+		if state, ok := e.book.inPoolBefore(uid, one); ok {
+			sum += state.committed(prices)
 		}
-		attempt, _ := e.book.attemptOf(state.uid, rental.label.Attempt)
-		sum += max(attempt.quote, fleet.USDMicros(rental.Prices[len(rental.Prices)-1].MicrosPerHour))
 	}
 	return ceiling >= 0 && sum > ceiling
+}
+
+// committed is the most that an instance may count: its rental at the higher of
+// quote and price, and every attempt whose outcome is open at its quote.
+func (s *instanceState) committed(prices map[int64]fleet.USDMicros) fleet.USDMicros {
+	sum := prices[s.rentalID]
+	for _, attempt := range s.attempts {
+		switch {
+		case attempt.rentalID != 0 && attempt.rentalID == s.rentalID:
+			sum += max(attempt.quote-prices[s.rentalID], 0)
+		case attempt.outcome == warmpool.AttemptPending, attempt.outcome == warmpool.AttemptUnknown:
+			sum += attempt.quote
+		}
+	}
+	return sum
 }
 
 // isInjected is true when a fault that this run injected into the rental

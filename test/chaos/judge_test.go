@@ -303,6 +303,7 @@ func TestWrongEnds(t *testing.T) {
 			s.pool(190, func(pool *warmpool.WarmPool) { pool.Spec.Replicas = new(int32(0)) })
 		}, ""},
 		"scaled down, the Ready one instead of the others": {ready, ready, func(s *story) {
+			s.pool(110, func(pool *warmpool.WarmPool) { pool.Spec.Cost.CeilingUSDPerHour = "2.00" })
 			s.instance(120, "other-1", 11, nil)
 			s.instance(120, "other-2", 12, nil)
 		}, ""},
@@ -314,6 +315,15 @@ func TestWrongEnds(t *testing.T) {
 		"the ceiling was lowered": {ready, ready, func(s *story) {
 			s.pool(190, func(pool *warmpool.WarmPool) { pool.Spec.Cost.CeilingUSDPerHour = "0.20" })
 		}, "over the ceiling"},
+		"the ceiling was lowered, and a rent is open": {ready, ready, func(s *story) {
+			s.pool(190, func(pool *warmpool.WarmPool) { pool.Spec.Cost.CeilingUSDPerHour = "0.70" })
+			s.instance(120, "other-1", 0, func(instance *warmpool.WarmInstance) {
+				instance.Status.Attempts = []warmpool.RentAttempt{{Number: 1, Outcome: warmpool.AttemptUnknown, QuotedUSDPerHour: "0.40"}}
+			})
+		}, "over the ceiling"},
+		"the ceiling was lowered, and it fits": {ready, ready, func(s *story) {
+			s.pool(190, func(pool *warmpool.WarmPool) { pool.Spec.Cost.CeilingUSDPerHour = "0.41" })
+		}, ""},
 		"failed for nothing":           {ready, failed("Unresponsive"), nil, ""},
 		"failed as injected":           {ready, failed("Unresponsive"), func(s *story) { s.did("exited", 180, 180, func(d *deed) { d.rental = 1 }) }, "failed as injected"},
 		"failed, another was injected": {ready, failed("Unresponsive"), func(s *story) { s.did("exited", 180, 180, func(d *deed) { d.rental = 77 }) }, ""},
