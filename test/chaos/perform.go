@@ -265,7 +265,11 @@ func (p *performer) clearFault(ctx context.Context, id int64) error {
 
 // disturbRental breaks one rental that lives.
 func (p *performer) disturbRental(ctx context.Context, result *deed) error {
-	id, err := p.someRental(ctx, result.Pick)
+	choose := p.someRental
+	if result.Kind == "label-changed" {
+		choose = p.someRecorded
+	}
+	id, err := choose(ctx, result.Pick)
 	if err != nil {
 		return err
 	}
@@ -288,6 +292,26 @@ func (p *performer) disturbRental(ctx context.Context, result *deed) error {
 		wait(ctx, result.Length)
 	}
 	return err
+}
+
+// someRecorded chooses one that its instance has recorded. Whoever takes the
+// label away before that, and loses the answer as well, leaves nothing by which
+// the rental could be known as ours.
+func (p *performer) someRecorded(ctx context.Context, pick uint64) (int64, error) {
+	instances, err := p.instances(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var recorded []int64
+	for k := range instances {
+		if rental := instances[k].Status.Rental; rental != nil && instances[k].DeletionTimestamp.IsZero() {
+			recorded = append(recorded, rental.ID)
+		}
+	}
+	if len(recorded) == 0 {
+		return 0, errNothing
+	}
+	return recorded[pick%uint64(len(recorded))], nil
 }
 
 // records reads the simulator's book.
