@@ -15,6 +15,10 @@ ARGS ?=
 TESTFLAGS ?=
 # PKG limits go test and the linter: make unit PKG=./internal/planner
 PKG ?= ./...
+# How long faults go on: make chaos SECONDS=60 SEED=1. Bash has a variable of
+# that name, so only the command line counts. SEED=0 draws a seed and prints it.
+CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),1200)
+SEED ?= 0
 # FUZZTIME is how long each fuzz target runs.
 FUZZTIME ?= 30s
 # KUBEBUILDER_ASSETS names a directory with etcd, kube-apiserver and kubectl.
@@ -70,7 +74,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench
+	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos
 	@$(MAKE) --no-print-directory faults
 
 .PHONY: faults
@@ -102,6 +106,11 @@ mutate: go ## Take out each safety gate in turn and demand that its test fails; 
 bench: go k8s ## Print the figures against their bounds; ARGS=--help lists flags.
 	@$(call build,./test/bench)
 	@exec $(BIN)/bench $(ARGS)
+
+.PHONY: chaos
+chaos: go k8s ## Break real processes and networks for SECONDS (1200) by a SEED, and judge it; needs root.
+	@$(call build,./test/chaos ./cmd/...)
+	@exec $(BIN)/chaos --seconds=$(CHAOS_SECONDS) --seed=$(SEED) $(ARGS)
 
 ##@ Change
 

@@ -76,6 +76,8 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 		credit     float64
 		body       string
 		noLimits   bool
+		lives      float64
+		pair       [2]string
 		comfy      = true
 		c          = &opts.config
 		flags      = flag.NewFlagSet("vastsim", flag.ContinueOnError)
@@ -97,6 +99,10 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.BoolVar(&c.EmptyV0List, "empty-v0-list", false, "answer the retired list with 200 and nothing instead of 410")
 	flags.IntVar(&c.UnauthorizedStatus, "unauthorized-status", 404, "HTTP status for a wrong key: 404 or 401")
 	flags.BoolVar(&comfy, "comfyui", true, "run a simulated ComfyUI behind every rental")
+	flags.StringVar(&pair[0], "tls-cert", "", "certificate in PEM; with it the API speaks HTTPS")
+	flags.StringVar(&pair[1], "tls-key", "", "key of the certificate")
+	flags.StringVar(&c.InstanceAddress, "instance-address", "127.0.0.1", "address of the published ports of rentals; another one has to be of a network that leads nowhere else")
+	flags.Float64Var(&lives, "lives-speed", 1, "how many times faster than on Vast.ai the steps of a life pass (pull, boot, models); time itself keeps its speed")
 	flags.BoolVar(&opts.json, "json", false, "print the ready line as JSON")
 	if err := flags.Parse(args); err != nil {
 		return opts, fmt.Errorf("reading the flags: %w", err)
@@ -110,6 +116,12 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	c.Keys = strings.Split(keys, ",")
 	if c.CreditMicros = int64(credit * microsInUS); c.CreditMicros == 0 {
 		c.CreditMicros = -1 // Config takes 0 for its default
+	}
+	if err := secure(c, pair); err != nil {
+		return opts, err
+	}
+	if err := hasten(c, lives); err != nil {
+		return opts, err
 	}
 	c.RateLimits.Disabled = noLimits
 	c.RateLimits.Body = simulator.RateLimitBody(body)

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/localplane"
 )
 
 const (
@@ -74,7 +75,7 @@ func (c *cluster) allowManager(ctx context.Context, root string) error {
 		c.ensure(ctx, role, func() { role.Rules = rules }),
 		c.ensure(ctx, binding, func() {
 			binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: key.Name}
-			binding.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: managerUser}}
+			binding.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: localplane.Manager}}
 		}),
 	)
 }

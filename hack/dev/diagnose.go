@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/localplane"
+	"github.com/warmpool-dev/warmpool/internal/process"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 
 // diagnose says everything that helps to find out why a run fell short.
 func (s *stack) diagnose(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, localplane.StopTimeout)
 	defer cancel()
 	if s.cluster != nil {
 		if err := s.dumpObjects(ctx); err != nil {
@@ -33,7 +35,7 @@ func (s *stack) diagnose(ctx context.Context) {
 		}
 	}
 	if s.operator != nil {
-		s.out.say("The end of %s:\n%s", s.place.shown(s.place.log("manager")), indent(lastLines(s.place.log("manager"), diagnosedLogLines)))
+		s.out.say("The end of %s:\n%s", s.place.shown(s.place.log("manager")), process.Indent(process.LastLines(s.place.log("manager"), diagnosedLogLines)))
 	}
 }
 
@@ -64,7 +66,7 @@ func (s *stack) dumpObjects(ctx context.Context) error {
 		event := &events.Items[k]
 		fmt.Fprintf(&text, "%s %s/%s %s: %s\n", event.Type, event.InvolvedObject.Kind, event.InvolvedObject.Name, event.Reason, event.Message)
 	}
-	s.out.say("Events:\n%s", indent(text.String()))
+	s.out.say("Events:\n%s", process.Indent(text.String()))
 	return nil
 }
 
@@ -77,5 +79,5 @@ func (s *stack) dump(kind string, object client.Object, status any) {
 	if !object.GetDeletionTimestamp().IsZero() {
 		deleting = ", deleting"
 	}
-	s.out.say("%s %s (generation %d%s), status:\n%s", kind, object.GetName(), object.GetGeneration(), deleting, indent(string(text)))
+	s.out.say("%s %s (generation %d%s), status:\n%s", kind, object.GetName(), object.GetGeneration(), deleting, process.Indent(string(text)))
 }

@@ -121,7 +121,7 @@ func (s *stack) welcome() {
 	say("kubectl scale wp/sdxl --replicas=4", "two more, if the ceiling affords them")
 	say("kubectl delete wp sdxl", "returns when nothing bills any more")
 	if s.sim != nil {
-		say(fmt.Sprintf("kill -9 %d", s.operator.child().pid), "the manager; it starts again and goes on")
+		say(fmt.Sprintf("kill -9 %d", s.operator.child().PID), "the manager; it starts again and goes on")
 		say(fmt.Sprintf(`curl %s/faults -d '{"name":"offline"}'`, s.sim.AdminURL), "every host is cut off; GET lists the faults")
 		say("curl "+s.sim.AdminURL+"/meter", "what was rented and what it cost")
 	}

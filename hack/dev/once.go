@@ -17,6 +17,7 @@ import (
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/localplane"
 )
 
 const (
@@ -55,7 +56,7 @@ type step struct {
 func runOnce(stop *stopper, s *stack) error {
 	p := &proof{stack: s, size: int32(s.options.replicas)} //nolint:gosec // at most maxReplicas
 	err := p.take(stop.asked(), []step{
-		{"started", 3 * startTimeout, func(ctx context.Context) (string, error) { return "", s.start(ctx) }},
+		{"started", 3 * localplane.StartTimeout, func(ctx context.Context) (string, error) { return "", s.start(ctx) }},
 		{"ready", renting, p.becomesReady},
 		{"scaled up", renting, p.scalesUp},
 		{"held by the ceiling", deciding, p.stopsAtCeiling},
@@ -303,7 +304,7 @@ func (p *proof) nothingIsLeft() error {
 	var failures []error
 	addresses := []string{}
 	if p.plane != nil {
-		addresses = append(addresses, p.plane.address)
+		addresses = append(addresses, p.plane.URL)
 	}
 	if p.sim != nil {
 		addresses = append(addresses, p.sim.URL, p.sim.AdminURL)

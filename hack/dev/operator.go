@@ -7,13 +7,16 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/localplane"
+	"github.com/warmpool-dev/warmpool/internal/process"
 )
 
 // operatorProcess is the manager as a child that is started again when it ends
 // by itself, as a Deployment would: kill -9 it and watch it take over from what
 // it wrote down.
 type operatorProcess struct {
-	spec  childSpec
+	spec  process.Spec
 	grace time.Duration
 	say   func(format string, arguments ...any)
 
@@ -21,7 +24,7 @@ type operatorProcess struct {
 	ended  chan struct{}
 
 	mu       sync.Mutex
-	current  *child
+	current  *process.Process
 	deaths   int
 	metrics  string
 	lastWord error
@@ -37,10 +40,10 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 	}
 	o := &operatorProcess{
 		say: s.out.say, grace: patience + 5*time.Second, ended: make(chan struct{}),
-		spec: childSpec{
-			name: "the manager", program: filepath.Join(s.place.binaries, "manager"), directory: s.place.root,
-			environment: env, log: s.place.log("manager"),
-			arguments: []string{
+		spec: process.Spec{
+			Name: "the manager", Program: filepath.Join(s.place.binaries, "manager"), Directory: s.place.root,
+			Environment: env, Log: s.place.log("manager"),
+			Arguments: []string{
 				"--kubeconfig=" + filepath.Join(s.place.state, "manager.kubeconfig"),
 				// The next manager starts only when the last one is known to be gone.
 				"--leader-elect=false", "--shutdown-timeout=" + patience.String(),
@@ -48,10 +51,10 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 		},
 	}
 	if vastURL != "" {
-		o.spec.arguments = append(o.spec.arguments, "--vast-base-url="+vastURL)
+		o.spec.Arguments = append(o.spec.Arguments, "--vast-base-url="+vastURL)
 	}
 	if s.options.verbose {
-		o.spec.arguments = append(o.spec.arguments, "--log-level=2")
+		o.spec.Arguments = append(o.spec.Arguments, "--log-level=2")
 	}
 	if err := o.start(ctx); err != nil {
 		return nil, err
@@ -67,21 +70,21 @@ func (o *operatorProcess) start(ctx context.Context) error {
 	spec := o.spec
 	var ports [2]string
 	for k := range ports {
-		port, err := freePort(ctx)
+		port, err := localplane.FreePort(ctx)
 		if err != nil {
 			return err
 		}
-		ports[k] = net.JoinHostPort(loopback, port)
+		ports[k] = net.JoinHostPort(localplane.Loopback, port)
 	}
-	spec.arguments = append(slices.Clip(spec.arguments),
+	spec.Arguments = append(slices.Clip(spec.Arguments),
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1])
-	started, err := startChild(&spec)
+	started, err := process.Start(&spec)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.current, o.metrics, o.spec.add = started, "http://"+ports[0]+"/metrics", true
+	o.current, o.metrics, o.spec.Add = started, "http://"+ports[0]+"/metrics", true
 	return nil
 }
 
@@ -96,16 +99,16 @@ func (o *operatorProcess) supervise(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-running.done:
+		case <-running.Done:
 		}
 		if time.Since(started) > healthy {
 			pause = shortest
 		}
 		o.mu.Lock()
 		o.deaths++
-		o.lastWord = running.obituary()
+		o.lastWord = running.Obituary()
 		o.mu.Unlock()
-		o.say("The manager (pid %d) is gone: %s. It starts again in %s, as a Deployment would start it.", running.pid, running.manner(), seconds(pause))
+		o.say("The manager (pid %d) is gone: %s. It starts again in %s, as a Deployment would start it.", running.PID, running.Manner(), seconds(pause))
 		select {
 		case <-ctx.Done():
 			return
@@ -116,11 +119,11 @@ func (o *operatorProcess) supervise(ctx context.Context) {
 			o.say("%v", err)
 			return
 		}
-		o.say("The manager is pid %d now.", o.child().pid)
+		o.say("The manager is pid %d now.", o.child().PID)
 	}
 }
 
-func (o *operatorProcess) child() *child {
+func (o *operatorProcess) child() *process.Process {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.current
@@ -146,5 +149,5 @@ func (o *operatorProcess) stop(ctx context.Context) error {
 	}
 	o.cancel()
 	<-o.ended
-	return o.child().stop(ctx, o.grace)
+	return o.child().Stop(ctx, o.grace)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/warmpool-dev/warmpool/internal/localplane"
 	"github.com/warmpool-dev/warmpool/internal/options"
 )
 
@@ -99,7 +100,7 @@ func (s *stack) endRentals(stop *stopper) error {
 
 // stillBilling says what a person has to end, and how.
 func (s *stack) stillBilling() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), localplane.StopTimeout)
 	defer cancel()
 	shown, err := s.gather(ctx, time.Now())
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/localplane"
+	"github.com/warmpool-dev/warmpool/internal/process"
 )
 
 // stack is everything that runs.
@@ -17,7 +20,7 @@ type stack struct {
 	secrets dotEnv
 
 	started  time.Time
-	plane    *controlPlane
+	plane    *localplane.Plane
 	sim      *simulation // nil with --real
 	operator *operatorProcess
 	cluster  *cluster
@@ -50,11 +53,13 @@ func (s *stack) start(ctx context.Context) error {
 		vastURL = s.sim.URL
 	}
 	s.out.say("Starting etcd and kube-apiserver.")
-	if s.plane, err = startControlPlane(ctx, s.place, env); err != nil {
+	if s.plane, err = localplane.Start(ctx, localplane.Settings{
+		Assets: s.place.assets, State: s.place.state, Environment: env, Log: s.place.log,
+	}); err != nil {
 		return err
 	}
-	s.watch(s.plane.etcd)
-	s.watch(s.plane.api)
+	s.watch(s.plane.Etcd)
+	s.watch(s.plane.API)
 	if err = s.fillCluster(ctx, credentials); err != nil {
 		return err
 	}
@@ -81,10 +86,10 @@ func (s *stack) openState() error {
 
 // fillCluster writes everything that the manager and a person need.
 func (s *stack) fillCluster(ctx context.Context, credentials dotEnv) error {
-	config := s.plane.config(administrator)
+	config := s.plane.Config(localplane.Administrator)
 	if err := errors.Join(
-		s.plane.writeKubeconfig(administrator, s.place.kubeconfig()),
-		s.plane.writeKubeconfig(managerUser, filepath.Join(s.place.state, "manager.kubeconfig")),
+		s.plane.WriteKubeconfig(localplane.Administrator, namespace, s.place.kubeconfig()),
+		s.plane.WriteKubeconfig(localplane.Manager, namespace, filepath.Join(s.place.state, "manager.kubeconfig")),
 		installCRDs(config, s.place.root),
 	); err != nil {
 		return err
@@ -100,10 +105,10 @@ func (s *stack) fillCluster(ctx context.Context, credentials dotEnv) error {
 }
 
 // watch reports a program that ends by itself.
-func (s *stack) watch(c *child) {
+func (s *stack) watch(c *process.Process) {
 	go func() {
-		<-c.done
-		s.failed <- c.obituary()
+		<-c.Done
+		s.failed <- c.Obituary()
 	}()
 }
 
@@ -115,15 +120,15 @@ func (s *stack) stop(ctx context.Context) (*witness, error) {
 	failures = append(failures, s.operator.stop(ctx))
 	var counted *witness
 	if s.sim != nil {
-		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), localplane.StopTimeout)
 		counted, _ = s.sim.ask(asked) //nolint:errcheck // without an answer there are no figures to show
 		cancel()
 	}
 	if s.plane != nil {
-		failures = append(failures, s.plane.stop(ctx))
+		failures = append(failures, s.plane.Stop(ctx))
 	}
 	if s.sim != nil {
-		failures = append(failures, s.sim.process.stop(ctx, stopTimeout))
+		failures = append(failures, s.sim.process.Stop(ctx, localplane.StopTimeout))
 	}
 	if !s.keepState {
 		failures = append(failures, os.RemoveAll(s.place.state))

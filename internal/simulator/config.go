@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -49,6 +50,15 @@ func DefaultProvisioning() Provisioning {
 		Reboot:  Range{5 * time.Second, 15 * time.Second},
 		Destroy: Range{500 * time.Millisecond, 2 * time.Second},
 	}
+}
+
+// Hastened returns the durations divided by a speed above 0. How long a
+// destroyed rental still shows in reads stays: it is a property of the API.
+func (p Provisioning) Hastened(speed float64) Provisioning {
+	for _, r := range []*Range{&p.Report, &p.Create, &p.Pull, &p.Address, &p.Ports, &p.Stop, &p.Start, &p.Reboot} {
+		r.Min, r.Max = time.Duration(float64(r.Min)/speed), time.Duration(float64(r.Max)/speed)
+	}
+	return p
 }
 
 // RateLimitBody selects the form of a 429 answer; Vast.ai is documented with four.
@@ -118,6 +128,12 @@ type Market struct {
 type Config struct {
 	// Listen and AdminListen are host:port; empty is 127.0.0.1:0.
 	Listen, AdminListen string
+	// TLS makes the API speak HTTPS; nil is HTTP. The admin API is HTTP always.
+	TLS *tls.Config
+	// InstanceAddress is where the published ports of rentals listen, and what
+	// rows name as "public_ipaddr"; empty is 127.0.0.1. Any other address has to
+	// be one of a network that leads nowhere else.
+	InstanceAddress string
 	// Clock drives everything; nil is the real clock.
 	Clock clock.Clock
 	// Speed is how many simulated seconds pass in one second of Clock; 0 is 1.
@@ -178,6 +194,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Listen = orDefault(c.Listen, defaultListen)
 	c.AdminListen = orDefault(c.AdminListen, defaultListen)
+	c.InstanceAddress = orDefault(c.InstanceAddress, loopbackIP)
 	c.UserID = orDefault(c.UserID, defaultUserID)
 	c.CreditMicros = max(0, orDefault(c.CreditMicros, defaultCreditMicros))
 	c.Market.Replicas = orDefault(c.Market.Replicas, 1)

@@ -114,7 +114,7 @@ func (w *world) containerEnv(r *rental) map[string]string {
 	env["CONTAINER_ID"] = id
 	env["CONTAINER_API_KEY"] = r.instanceAPIKey
 	env["VAST_CONTAINERLABEL"] = "C." + id
-	env["PUBLIC_IPADDR"] = loopbackIP
+	env["PUBLIC_IPADDR"] = w.cfg.InstanceAddress
 	env["GPU_COUNT"] = strconv.Itoa(r.size)
 	if env["DATA_DIRECTORY"] == "" {
 		env["DATA_DIRECTORY"] = "/workspace/"

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 
 	"github.com/warmpool-dev/warmpool/internal/simulator/comfysim"
 )
 
-// loopbackIP is the address of everything that the simulator opens.
+// loopbackIP is the address of everything that the simulator opens, unless the
+// configuration names another.
 const loopbackIP = "127.0.0.1"
 
 // containerPort is a public port of a container: reserved from the start, so
@@ -70,11 +72,11 @@ func (g *gate) guard(inner net.Listener) (net.Listener, error) {
 	return &gatedListener{Listener: inner, gate: g}, nil
 }
 
-// listenLoopback returns a function that listens on a port of 127.0.0.1.
-func listenLoopback(ctx context.Context) func(port int) (net.Listener, error) {
+// listenAt returns a function that listens on a port of an address.
+func listenAt(ctx context.Context, address string) func(port int) (net.Listener, error) {
 	return func(port int) (net.Listener, error) {
 		var config net.ListenConfig
-		return config.Listen(ctx, "tcp", fmt.Sprintf("%s:%d", loopbackIP, port))
+		return config.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
 	}
 }
 

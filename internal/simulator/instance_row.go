@@ -77,9 +77,9 @@ func (w *world) networkFields(r *rental) object {
 		"direct_port_start": -1, "direct_port_end": -1,
 	}
 	if r.showAddress {
-		fields["public_ipaddr"] = loopbackIP
+		fields["public_ipaddr"] = w.cfg.InstanceAddress
 		if r.badAddress {
-			fields["public_ipaddr"] = " " + loopbackIP + " \n"
+			fields["public_ipaddr"] = " " + w.cfg.InstanceAddress + " \n"
 		}
 	}
 	if r.showPorts && r.container != nil && len(r.container.ports) > 0 {

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -57,20 +58,25 @@ func (s *Server) open(ctx context.Context, config Config) error {
 	if address, ok := s.ssh.Addr().(*net.TCPAddr); ok {
 		w.sshPort = address.Port
 	}
-	if s.api, s.urls[0], err = s.serve(ctx, config.Listen, apiHandler(w)); err != nil {
+	if s.api, s.urls[0], err = s.serve(ctx, config.Listen, config.TLS, apiHandler(w)); err != nil {
 		return err
 	}
 	w.baseURL = s.urls[0]
-	s.admin, s.urls[1], err = s.serve(ctx, config.AdminListen, adminHandler(s))
+	s.admin, s.urls[1], err = s.serve(ctx, config.AdminListen, nil, adminHandler(s))
 	return err
 }
 
-// serve starts one HTTP server and returns its URL.
-func (s *Server) serve(ctx context.Context, address string, handler http.Handler) (*http.Server, string, error) {
+// serve starts one HTTP server, or an HTTPS server, and returns its URL.
+func (s *Server) serve(ctx context.Context, address string, secure *tls.Config, handler http.Handler) (*http.Server, string, error) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, "", fmt.Errorf("listening on %s: %w", address, err)
+	}
+	scheme := "http://"
+	if secure != nil {
+		// HTTP/1.1 only: several faults take the connection away.
+		listener, scheme = tls.NewListener(listener, secure), "https://"
 	}
 	const headerTimeout = 10 * time.Second
 	server := &http.Server{
@@ -83,7 +89,7 @@ func (s *Server) serve(ctx context.Context, address string, handler http.Handler
 			logClose(listener)
 		}
 	})
-	return server, "http://" + listener.Addr().String(), nil
+	return server, scheme + listener.Addr().String(), nil
 }
 
 // newWorld builds a world at the clock's present time.
@@ -108,7 +114,7 @@ func newWorld(ctx context.Context, config Config) (*world, error) {
 	if backend == nil {
 		backend = NewComfyBackend()
 	}
-	w.listen = listenLoopback(ctx)
+	w.listen = listenAt(ctx, config.InstanceAddress)
 	w.start = func(spec BackendSpec) (BackendInstance, error) { return backend.Start(ctx, spec) }
 	for _, key := range config.Keys {
 		w.keys[key] = &apiKey{account: w.account}

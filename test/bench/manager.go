@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/simulator/adminclient"
 )
 
 const (
@@ -32,7 +34,7 @@ type fleetRun struct {
 	*bench
 	namespace    string
 	directory    string
-	sim, manager *process
+	sim, manager *program
 	admin        *simAdmin
 	metrics      string
 }
@@ -44,7 +46,7 @@ func measureManager(ctx context.Context, b *bench, pools int) (err error) {
 	if err = os.Mkdir(run.directory, 0o700); err != nil {
 		return fmt.Errorf("making a directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, run.manager.stop(), run.sim.stop()) }()
+	defer func() { err = errors.Join(err, run.manager.stop(ctx), run.sim.stop(ctx)) }()
 	if err = run.start(ctx, count); err != nil {
 		return err
 	}
@@ -104,10 +106,10 @@ func (r *fleetRun) start(ctx context.Context, count int) (err error) {
 		}
 	}
 	r.metrics = addresses[0]
-	r.manager, err = startProcess(r.directory, filepath.Join(r.directory, "manager"), nil,
+	r.manager, err = startProgram(r.directory, filepath.Join(r.directory, "manager"), nil,
 		"--kubeconfig="+r.plane.kubeconfig, "--namespaces="+r.namespace, "--vast-base-url="+r.admin.URL, "--installation-id="+installation,
 		"--leader-election-namespace="+r.namespace, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address="+addresses[1], "--pprof")
-	r.note("%d rentals are there; the manager is pid %d", count, r.manager.pid)
+	r.note("%d rentals are there; the manager is pid %d", count, r.manager.PID)
 	return err
 }
 
@@ -121,7 +123,7 @@ func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
 	copies := 1 + count/machines
 	line := &bytes.Buffer{}
 	reader, writer := io.Pipe()
-	r.sim, err = startProcess(r.directory, filepath.Join(r.directory, "vastsim"), writer,
+	r.sim, err = startProgram(r.directory, filepath.Join(r.directory, "vastsim"), writer,
 		"--json", "--key="+apiKey, "--frozen-market", "--replicas="+strconv.Itoa(copies), "--credit=100000000")
 	if err != nil {
 		return err
@@ -129,12 +131,14 @@ func (r *fleetRun) startSimulator(ctx context.Context, count int) (err error) {
 	ready := make(chan error, 1)
 	go func() {
 		r.admin = newSimAdmin("", "")
-		ready <- json.NewDecoder(io.TeeReader(reader, line)).Decode(r.admin)
+		failure := json.NewDecoder(io.TeeReader(reader, line)).Decode(r.admin)
+		r.admin.admin = adminclient.New(r.admin.AdminURL)
+		ready <- failure
 		_, _ = io.Copy(io.Discard, reader) //nolint:errcheck // nothing else is said
 	}()
 	select {
 	case err = <-ready:
-	case <-r.sim.done:
+	case <-r.sim.Done:
 		err = r.sim.alive()
 	case <-time.After(patience):
 		err = errNotReady
@@ -192,7 +196,7 @@ func (r *fleetRun) observe(ctx context.Context) (used time.Duration, most int64,
 		select {
 		case <-ctx.Done():
 			return 0, 0, context.Cause(ctx)
-		case <-r.manager.done:
+		case <-r.manager.Done:
 			return 0, 0, r.manager.alive()
 		case <-ticker.C:
 			resident, _, err := r.manager.memory()

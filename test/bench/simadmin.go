@@ -1,26 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/simulator/adminclient"
 )
 
 // simAdmin is the admin API of a simulator, in this process or in its own.
 type simAdmin struct {
 	URL      string `json:"url"`
 	AdminURL string `json:"adminURL"`
-	client   http.Client
+	admin    *adminclient.Client
 }
 
 // newSimAdmin does not connect.
 func newSimAdmin(url, adminURL string) *simAdmin {
-	const timeout = time.Minute
-	return &simAdmin{URL: url, AdminURL: adminURL, client: http.Client{Timeout: timeout}}
+	return &simAdmin{URL: url, AdminURL: adminURL, admin: adminclient.New(adminURL)}
 }
 
 // offerRow is what is needed of an offer.
@@ -39,7 +36,7 @@ func (s *simAdmin) offers(ctx context.Context) ([]offerRow, error) {
 	var answer struct {
 		Offers []offerRow `json:"offers"`
 	}
-	if err := s.call(ctx, http.MethodGet, "/market", nil, &answer); err != nil {
+	if err := s.admin.Call(ctx, http.MethodGet, "/market", nil, &answer); err != nil {
 		return nil, err
 	}
 	seen, kept := map[int64]bool{}, []offerRow{}
@@ -54,43 +51,12 @@ func (s *simAdmin) offers(ctx context.Context) ([]offerRow, error) {
 
 // addKey adds a key of the account.
 func (s *simAdmin) addKey(ctx context.Context, key string) error {
-	return s.call(ctx, http.MethodPost, "/keys", map[string]string{"action": "add", "key": key}, nil)
+	return s.admin.Call(ctx, http.MethodPost, "/keys", map[string]string{"action": "add", "key": key}, nil)
 }
 
 // advance moves simulated time ahead.
 func (s *simAdmin) advance(ctx context.Context, by time.Duration) error {
-	return s.call(ctx, http.MethodPost, "/clock/advance", map[string]float64{"seconds": by.Seconds()}, nil)
-}
-
-// call makes one call.
-func (s *simAdmin) call(ctx context.Context, method, path string, in, into any) error {
-	body := []byte{}
-	if in != nil {
-		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return fmt.Errorf("asking the simulator for %s: %w", path, err)
-		}
-	}
-	request, err := http.NewRequestWithContext(ctx, method, s.AdminURL+path, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("asking the simulator for %s: %w", path, err)
-	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return fmt.Errorf("asking the simulator for %s: %w", path, err)
-	}
-	defer response.Body.Close() //nolint:errcheck // it was read to its end
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("asking the simulator for %s: %w", path, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking the simulator for %s: %s: %s", path, response.Status, text)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
+	return s.admin.Call(ctx, http.MethodPost, "/clock/advance", map[string]float64{"seconds": by.Seconds()}, nil)
 }
 
 // requestCounts counts answered calls per endpoint and HTTP status.

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bufio"
@@ -17,45 +17,45 @@ import (
 )
 
 // shell is a child that runs a script.
-func shell(directory, script string) *childSpec {
-	return &childSpec{
-		name: "sh", program: "/bin/sh", directory: directory, arguments: []string{"-c", script},
-		environment: []string{"PATH=/usr/bin:/bin"}, log: filepath.Join(directory, "sh.log"),
+func shell(directory, script string) *Spec {
+	return &Spec{
+		Name: "sh", Program: "/bin/sh", Directory: directory, Arguments: []string{"-c", script},
+		Environment: []string{"PATH=/usr/bin:/bin"}, Log: filepath.Join(directory, "sh.log"),
 	}
 }
 
-func sleeper(directory string) *childSpec { return shell(directory, "exec sleep 600") }
+func sleeper(directory string) *Spec { return shell(directory, "exec sleep 600") }
 
-func start(t *testing.T, spec *childSpec) *child {
+func start(t *testing.T, spec *Spec) *Process {
 	t.Helper()
-	c, err := startChild(spec)
+	c, err := Start(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if c.isRunning() {
-			syscall.Kill(-c.pid, syscall.SIGKILL)
-			<-c.done
+		if c.IsRunning() {
+			syscall.Kill(-c.PID, syscall.SIGKILL)
+			<-c.Done
 		}
 	})
 	return c
 }
 
 // waitForLine waits until the child has written a line into its log.
-func waitForLine(t *testing.T, c *child, line string) {
+func waitForLine(t *testing.T, c *Process, line string) {
 	t.Helper()
 	g := gomega.NewWithT(t)
-	g.Eventually(func() string { return lastLines(c.log, 1) }, "10s", "5ms").Should(gomega.Equal(line))
+	g.Eventually(func() string { return LastLines(c.Log, 1) }, "10s", "5ms").Should(gomega.Equal(line))
 }
 
 func TestStopAsksFirst(t *testing.T) {
 	c := start(t, shell(t.TempDir(), `trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.01; done`))
 	waitForLine(t, c, "up")
-	if err := c.stop(t.Context(), time.Minute); err != nil {
+	if err := c.Stop(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if got := lastLines(c.log, 1); got != "asked" || c.isRunning() {
-		t.Errorf("the log ends with %q and isRunning is %v, want that it was asked and is gone", got, c.isRunning())
+	if got := LastLines(c.Log, 1); got != "asked" || c.IsRunning() {
+		t.Errorf("the log ends with %q and IsRunning is %v, want that it was asked and is gone", got, c.IsRunning())
 	}
 }
 
@@ -71,8 +71,8 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 			// The grandchild must go too, or its port would stay.
 			c := start(t, shell(t.TempDir(), `trap '' TERM; sleep 600 & echo $!; wait; wait`))
 			g := gomega.NewWithT(t)
-			g.Eventually(func() string { return lastLines(c.log, 1) }, "10s", "5ms").ShouldNot(gomega.BeEmpty())
-			grandchild, err := strconv.Atoi(lastLines(c.log, 1))
+			g.Eventually(func() string { return LastLines(c.Log, 1) }, "10s", "5ms").ShouldNot(gomega.BeEmpty())
+			grandchild, err := strconv.Atoi(LastLines(c.Log, 1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,12 +82,12 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 				grace = time.Hour
 				cancel()
 			}
-			err = c.stop(ctx, grace)
+			err = c.Stop(ctx, grace)
 			cancel()
 			if (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
-			if c.isRunning() {
+			if c.IsRunning() {
 				t.Error("it still runs")
 			}
 			g.Eventually(func() bool { return isAlive(grandchild) }, "10s", "5ms").Should(gomega.BeFalse())
@@ -97,20 +97,20 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 
 func TestStopOfWhatIsGone(t *testing.T) {
 	c := start(t, shell(t.TempDir(), "exit 3"))
-	<-c.done
-	if err := c.stop(t.Context(), time.Second); err != nil {
+	<-c.Done
+	if err := c.Stop(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
-	var none *child
-	if err := none.stop(t.Context(), time.Second); err != nil {
+	var none *Process
+	if err := none.Stop(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestObituarySaysHowAndWhy(t *testing.T) {
 	c := start(t, shell(t.TempDir(), "echo first; echo 'no such address' >&2; exit 3"))
-	<-c.done
-	text := c.obituary().Error()
+	<-c.Done
+	text := c.Obituary().Error()
 	for _, want := range []string{"sh (pid ", "exit status 3", "  no such address"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
@@ -120,8 +120,8 @@ func TestObituarySaysHowAndWhy(t *testing.T) {
 
 func TestStartNamesWhatIsMissing(t *testing.T) {
 	spec := sleeper(t.TempDir())
-	spec.program = "/nowhere/etcd"
-	if _, err := startChild(spec); err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere/etcd") {
+	spec.Program = "/nowhere/etcd"
+	if _, err := Start(spec); err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere/etcd") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -179,22 +179,51 @@ func TestLastLines(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat(long, 200)+"one\ntwo\nthree\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := lastLines(path, 2); got != "two\nthree" {
+	if got := LastLines(path, 2); got != "two\nthree" {
 		t.Errorf("got %q", got)
 	}
-	if got := lastLines(filepath.Join(t.TempDir(), "none"), 2); !strings.Contains(got, "no such file") {
+	if got := LastLines(filepath.Join(t.TempDir(), "none"), 2); !strings.Contains(got, "no such file") {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestLineReaderHandsOnTheFirstLine(t *testing.T) {
-	r := newLineReader()
+func TestFirstLineHandsOnTheFirstLine(t *testing.T) {
+	r := NewFirstLine()
 	for _, part := range []string{`{"url":`, `"http://a"}`, "\nnoise\n", "more\n"} {
 		if n, err := r.Write([]byte(part)); n != len(part) || err != nil {
 			t.Fatalf("wrote %d, %v", n, err)
 		}
 	}
-	if got := string(<-r.line); got != `{"url":"http://a"}` {
+	if got := string(<-r.Line); got != `{"url":"http://a"}` {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestSignalStopsAndContinues(t *testing.T) {
+	c := start(t, shell(t.TempDir(), `echo up; while :; do sleep 0.01; done`))
+	waitForLine(t, c, "up")
+	stat := func() string {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.PID), "stat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		return rest[:1]
+	}
+	g := gomega.NewWithT(t)
+	if err := c.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	g.Eventually(stat, "10s", "5ms").Should(gomega.Equal("T"))
+	if err := c.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	g.Eventually(stat, "10s", "5ms").ShouldNot(gomega.Equal("T"))
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-c.Done
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Errorf("a signal to what is gone: %v", err)
 	}
 }
