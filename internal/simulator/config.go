@@ -111,6 +111,8 @@ type Market struct {
 	Replicas int
 	// Frozen stops all drift: nothing changes but by renting and by command.
 	Frozen bool
+	// Recording is what Offers take from a recorded machine; nil reads it again.
+	Recording *Recording
 }
 
 // Config configures a simulation. The zero value is a recorded, drifting market
