@@ -146,6 +146,9 @@ type Config struct {
 	UnauthorizedStatus int
 	// Backend is what runs behind the ports of a rental; nil is a ComfyUI (see ComfyBackend).
 	Backend Backend
+	// Observer is told of every rental of the account that begins or ends, at
+	// that moment; it must not call the simulator. Nil is nobody.
+	Observer func(Moment)
 }
 
 // The defaults of Config.

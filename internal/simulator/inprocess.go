@@ -171,3 +171,23 @@ type OpenOffer struct {
 	// MicrosPerHour is its price in micro-dollars per hour, storage included, rounded up.
 	MicrosPerHour int64
 }
+
+// Moment is the begin or the end of a rental of the account.
+type Moment struct {
+	// Ended is false for a begin.
+	Ended bool
+	// Rental is the witness's record at that moment.
+	Rental RentalRecord
+	// Meter is the whole book at that moment.
+	Meter Meter
+}
+
+// notify tells the configured observer of a begin or an end. Lock held.
+func (w *world) notify(r *rental, ended bool) {
+	if w.cfg.Observer == nil || r.account != w.account {
+		return
+	}
+	moment := Moment{Ended: ended, Rental: *r.record, Meter: w.meter()}
+	moment.Rental.Prices, moment.Rental.Intervals = slices.Clone(r.record.Prices), slices.Clone(r.record.Intervals)
+	w.cfg.Observer(moment)
+}

@@ -30,6 +30,16 @@ type Options struct {
 	Defaults *Defaults
 	// PageLimit bounds a page whatever a list asks for; 0 does not.
 	PageLimit int
+	// Broken makes the double lie, so that a test can see its checkers fail.
+	Broken Broken
+}
+
+// Broken are lies. The zero value has none.
+type Broken struct {
+	// NoConflicts lets every write through, whatever version it is based on.
+	NoConflicts bool
+	// DropStatus swallows the status writes that it is true for.
+	DropStatus func(given client.Object) bool
 }
 
 // Event is one change of one object.
