@@ -292,6 +292,7 @@ func providerActs() []actKind {
 		{"label changed", 1, func(w *world, dice *dice) {
 			if record := w.anyRental(dice); record != nil {
 				w.note("host", "", "rental %d is labelled anew", record.ID)
+				w.witness.relabelled(record.ID)
 				w.check(w.vast.Relabel(record.ID, pick(dice, "", "mine", record.Label+"1")))
 			}
 		}},

@@ -5,8 +5,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -18,6 +19,7 @@ import (
 func (w *world) restoreSpecs() {
 	w.setKey(w.secrets.homeKeys()[0])
 	w.createAccount()
+	w.helpAccountGo()
 	w.editAccount(func(account *warmpool.VastAccount) {
 		account.Spec.Mode = warmpool.AccountActive
 		account.Spec.CeilingUSDPerHour = warmpool.USD(fleet.USDMicros(w.plan.AccountCeilingMicros).String())
@@ -28,6 +30,19 @@ func (w *world) restoreSpecs() {
 	}
 	for _, record := range w.vast.Meter().Live(ourPrefix) {
 		w.check(w.vast.ClearBackendFault(record.ID, comfyHangs))
+	}
+}
+
+// helpAccountGo deletes the instances of an account that is being deleted: it
+// waits for them, and pools give up no instance for its sake.
+func (w *world) helpAccountGo() {
+	var account warmpool.VastAccount
+	key := types.NamespacedName{Namespace: namespace, Name: accountName}
+	if w.users.Get(w.ctxOfUsers(), key, &account) != nil || account.DeletionTimestamp == nil {
+		return
+	}
+	for _, instance := range w.instances() {
+		w.remove(&warmpool.WarmInstance{}, instance.Name)
 	}
 }
 
@@ -131,7 +146,7 @@ func (w *world) isClean() string {
 		}
 	}
 	for id, seen := range w.witness.rentals {
-		if _, alive := w.vast.LifeOf(id); alive && seen.ours && !w.witness.wasAbandoned(seen) {
+		if _, alive := w.vast.LifeOf(id); alive && seen.ours && !seen.taken && !w.witness.wasAbandoned(seen) {
 			return fmt.Sprintf("rental %d still bills", id)
 		}
 	}

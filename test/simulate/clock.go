@@ -12,6 +12,8 @@ import (
 // can be set while its monotonic part runs on, as on a real machine.
 type steppedClock struct {
 	clock.RealClock
+	// started is when the monotonic part began.
+	started time.Time
 	// stepSeconds is how far the wall part is off.
 	stepSeconds atomic.Int64
 }
@@ -19,7 +21,10 @@ type steppedClock struct {
 var _ clock.WithTicker = (*steppedClock)(nil)
 
 // Now implements clock.PassiveClock.
-func (c *steppedClock) Now() time.Time { return withWallStep(c.RealClock.Now(), c.stepSeconds.Load()) }
+func (c *steppedClock) Now() time.Time {
+	now := c.RealClock.Now()
+	return twoClocks(now.Add(time.Duration(c.stepSeconds.Load())*time.Second), now.Sub(c.started))
+}
 
 // Since implements clock.PassiveClock.
 func (c *steppedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
@@ -37,12 +42,20 @@ func (noTicker) C() <-chan time.Time { return nil }
 // Stop implements clock.Ticker.
 func (noTicker) Stop() {}
 
-// withWallStep moves the wall part of a time that has a monotonic part, and
-// leaves the latter. The time package has no function for it: the wall seconds
-// are the 33 bits above the 30 bits of nanoseconds in the first word.
-func withWallStep(t time.Time, seconds int64) time.Time {
-	const nanosecondBits = 30
-	word := (*uint64)(unsafe.Pointer(&t)) //nolint:gosec // clock_test.go checks that the layout is still so
-	*word += uint64(seconds << nanosecondBits) //nolint:gosec // two's complement subtracts
-	return t
+// twoClocks makes a time of a wall and of a monotonic reading. The time package
+// makes such times of the machine's clocks only: the first word holds a mark, 33
+// bits of seconds since 1885 and 30 bits of nanoseconds, the second the monotonic
+// reading. clock_test.go checks that this is still so.
+func twoClocks(wall time.Time, monotonic time.Duration) time.Time {
+	const (
+		hasMonotonic   = 1 << 63
+		nanosecondBits = 30
+		// since1885 is the Unix time of 1885, from which the seconds are counted.
+		since1885 = -2682288000
+	)
+	made := wall.Local().Round(0)
+	words := (*[2]uint64)(unsafe.Pointer(&made)) //nolint:gosec // see above
+	words[0] = hasMonotonic | uint64(wall.Unix()-since1885)<<nanosecondBits | uint64(wall.Nanosecond()) //nolint:gosec // both positive
+	words[1] = uint64(monotonic) + 1 //nolint:gosec // positive
+	return made
 }

@@ -116,7 +116,7 @@ var _ controllers.Prober = (*prober)(nil)
 
 // ask waits for the answer, as over a network, and says what there was.
 func (p *prober) ask(ctx context.Context, what string, target *controllers.InstanceTarget) (fleet.Signal, string) {
-	if _, err := p.process.await(ctx, loopOf(ctx)+" "+what); err != nil {
+	if _, err := p.process.await(ctx, loopOf(ctx)+" "+what+" "+target.Address); err != nil {
 		return "", ""
 	}
 	w := p.process.world
@@ -143,7 +143,7 @@ func (p *prober) ask(ctx context.Context, what string, target *controllers.Insta
 	if signal == fleet.SignalServing && w.isCut(p.process.slot, cutInstances) {
 		signal = fleet.SignalConnectTimeout
 	}
-	if _, err := p.process.await(ctx, loopOf(ctx)+" "+what+" answered"); err != nil {
+	if _, err := p.process.await(ctx, loopOf(ctx)+" "+what+" "+target.Address+" answered"); err != nil {
 		return "", ""
 	}
 	w.note(p.process.name, loopOf(ctx), "%s %s: %s", what, target.Address, signal)

@@ -69,10 +69,10 @@ func newPlan(d *decider, c *Case, kinds []actKind) *Plan {
 	dice := d.fixed("plan")
 	p := &Plan{
 		Seed: c.Seed, HA: dice.chance(400_000), PollSeconds: pick(dice, int32(5), 10, 15), LeakTerminate: dice.chance(250_000),
-		PageLimit: pick(dice, 0, 0, 1, 2, 3), Calm: dice.chance(350_000), CreditMicros: 100_000_000,
+		PageLimit: pick(dice, 0, 0, 1, 2, 3), Calm: dice.chance(150_000), CreditMicros: 100_000_000,
 	}
-	p.Length = pick(dice, time.Minute, 2*time.Minute, 3*time.Minute, 6*time.Minute)
-	if dice.chance(50_000) {
+	p.Length = pick(dice, 45*time.Second, time.Minute, 2*time.Minute, 3*time.Minute, 4*time.Minute)
+	if dice.chance(20_000) {
 		p.Length = 20 * time.Minute
 	}
 	for range 2 + dice.below(4) {

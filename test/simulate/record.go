@@ -52,7 +52,7 @@ func (s *logSink) take(message string, values []any) {
 			w.secrets.check("a log line", fmt.Sprint(value))
 		}
 	}
-	if w.verbose {
+	if w.verbose && !strings.HasPrefix(message, "Starting") && !strings.HasPrefix(message, "Shutdown") && !strings.HasPrefix(message, "All workers") {
 		var text strings.Builder
 		for k := 0; k+1 < len(values); k += 2 {
 			fmt.Fprintf(&text, " %v=%v", values[k], values[k+1])

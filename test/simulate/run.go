@@ -3,9 +3,13 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/warmpool-dev/warmpool/internal/simulator"
+	"github.com/warmpool-dev/warmpool/internal/testkit/apidouble"
 )
 
 // Result is what came of a schedule.
@@ -80,6 +84,7 @@ func (w *world) finish() Result {
 	if err := w.vast.Close(); err != nil {
 		w.fail("setup", "closing the simulator: %v", err)
 	}
+	w.dump()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	result.Failures, result.Log = w.failures, w.lines
@@ -163,4 +168,31 @@ func (w *world) until(most time.Duration, missing func() string) bool {
 func (p *Plan) Describe() string {
 	return fmt.Sprintf("two processes=%v offers=%v pools=%v account ceiling=%d poll=%ds page=%d length=%s calm=%v rates=%+v acts=%d",
 		p.HA, p.Offers, p.Pools, p.AccountCeilingMicros, p.PollSeconds, p.PageLimit, p.Length, p.Calm, p.Rates, len(p.Acts))
+}
+
+// dump ends the log with how everything is.
+func (w *world) dump() {
+	if !w.verbose {
+		return
+	}
+	for _, kind := range []string{apidouble.KindVastAccount, apidouble.KindWarmPool, apidouble.KindWarmInstance} {
+		page, err := w.api.List(kind, "", 0, "")
+		if err != nil {
+			continue
+		}
+		for _, object := range page.Objects {
+			text, err := yaml.Marshal(object)
+			if err != nil {
+				continue
+			}
+			for line := range strings.SplitSeq(string(text), "\n") {
+				w.lines = append(w.lines, "  "+line)
+			}
+		}
+	}
+	for _, record := range w.vast.Meter().Records {
+		if record.Live() {
+			w.lines = append(w.lines, fmt.Sprintf("  rental %d label=%q machine=%d price=%d since %s", record.ID, record.Label, record.MachineID, price(&record), record.Start.Sub(w.start)))
+		}
+	}
 }

@@ -60,6 +60,9 @@ type rentalSeen struct {
 	// the provider denied having made it: nobody here could know of it.
 	late  bool
 	ended bool
+	// taken is true when a person changed the label before anybody had recorded
+	// the rental: nothing ties it to us any more.
+	taken bool
 	// missed counts the trusted sweeps in a row that neither recorded nor reported it.
 	missed int
 }
@@ -229,6 +232,15 @@ func (t *witness) rental(happened simulator.Moment) {
 			if seen.ours {
 				t.checkRent(seen, &happened.Meter)
 			}
+		}
+	})
+}
+
+// relabelled is told that a person is about to change a label.
+func (t *witness) relabelled(id int64) {
+	t.tell(func() {
+		if seen := t.rentals[id]; seen != nil && t.recorder(id) == nil {
+			seen.taken = true
 		}
 	})
 }

@@ -122,7 +122,7 @@ func newWorld(ctx context.Context, shared *Shared, c *Case, verbose bool) (*worl
 	w.plan = newPlan(w.decide, c, shared.acts)
 	w.ctx, w.end = context.WithCancel(ctx)
 	for slot := range w.clocks {
-		w.clocks[slot] = &steppedClock{}
+		w.clocks[slot] = &steppedClock{started: w.start}
 	}
 	for _, kind := range watchedKinds() {
 		w.signals[kind] = &signal{raised: make(chan struct{})}
