@@ -1,46 +1,97 @@
 package simulate
 
 import (
+	"encoding/json"
 	"os"
-	"strconv"
+	"path/filepath"
+	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-func runCase(t *testing.T, shared *Shared, c *Case, verbose bool) (result Result) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { result = Run(t.Context(), shared, c, verbose) })
-	return result
+// TestSchedules runs some schedules of the campaign; make simulate runs many.
+func TestSchedules(t *testing.T) {
+	shared := newShared(t)
+	const first = 1_000_000_000 // apart from those of make simulate
+	for half := range uint64(2) {
+		t.Run("half", func(t *testing.T) {
+			t.Parallel()
+			for seed := first + half; seed < first+ordinarySchedules; seed += 2 {
+				result := runCase(t, shared, &Case{Seed: seed}, false)
+				for _, failure := range result.Failures {
+					t.Errorf("seed %d: %s (make simulate N=1 SEED=%d shows its log)", seed, failure, seed)
+				}
+			}
+		})
+	}
 }
 
-func TestSome(t *testing.T) {
-	shared, err := NewShared("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
-	n, _ := strconv.ParseUint(os.Getenv("N"), 10, 64)
-	start := time.Now()
-	var virtual time.Duration
-	rentals, lives, injected := 0, 0, 0
-	for seed := first; seed < first+n; seed++ {
-		c := Case{Seed: seed}
-		result := runCase(t, shared, &c, os.Getenv("V") != "")
-		virtual += result.Virtual
-		rentals += result.Rentals
-		lives += result.Lives
-		injected += len(result.Injected)
-		for _, f := range result.Failures {
-			t.Errorf("seed %d: %s", seed, f)
-			break
+// TestScheduleRepeats: a failing seed is worth nothing if it does not fail again.
+func TestScheduleRepeats(t *testing.T) {
+	shared := newShared(t)
+	for _, seed := range []uint64{3, 17, 51, 88} {
+		first, second := runCase(t, shared, &Case{Seed: seed}, true), runCase(t, shared, &Case{Seed: seed}, true)
+		if diff := cmp.Diff(first.Log, second.Log); diff != "" {
+			t.Errorf("seed %d differs from run to run:\n%s", seed, diff)
 		}
-		if os.Getenv("V") != "" {
-			for _, line := range result.Log {
-				t.Log(line)
+		if len(first.Injected) == 0 || first.Rentals == 0 {
+			t.Errorf("seed %d: %d injections, %d rentals: nothing was tried", seed, len(first.Injected), first.Rentals)
+		}
+	}
+}
+
+// TestRegressions replays the cases that once broke an invariant.
+func TestRegressions(t *testing.T) {
+	shared := newShared(t)
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d cases: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			var c Case
+			if err := json.Unmarshal(text, &c); err != nil {
+				t.Fatal(err)
+			}
+			result := runCase(t, shared, &c, true)
+			for _, failure := range result.Failures {
+				t.Errorf("%s\nit is kept for: %s", failure, c.Note)
+			}
+			if len(c.Allowed) > 0 && len(result.Injected) == 0 {
+				t.Error("nothing is injected any more: the names of await points have changed, find the case again")
+			}
+		})
 	}
-	took := time.Since(start)
-	t.Logf("%d schedules in %s: %.1f/s, virtual %s each, rentals %.1f, lives %.1f, injected %.1f", n, took, float64(n)/took.Seconds(), virtual/time.Duration(n), float64(rentals)/float64(n), float64(lives)/float64(n), float64(injected)/float64(n))
+}
+
+// TestCheckersFail: with a gate taken away, schedules must break an invariant.
+func TestCheckersFail(t *testing.T) {
+	for name, test := range map[string]struct {
+		breaks Breaks
+		want   []string
+	}{
+		"every lease is fresh":        {Breaks{FreshLease: true}, []string{"I1", "I2", "I5", "I6"}},
+		"outcomes are forgotten":      {Breaks{ForgetAttempts: true}, []string{"I1", "I2", "I4", "I6"}},
+		"stale writes are let through": {Breaks{NoConflicts: true}, []string{"I1", "I2", "I3", "I4", "I6", "I7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shared := newShared(t)
+			shared.Breaks = test.breaks
+			const most = 600
+			for seed := range uint64(most) {
+				result := runCase(t, shared, &Case{Seed: seed}, false)
+				if len(result.Failures) > 0 && slices.Contains(test.want, result.Failures[0].Invariant) {
+					t.Logf("seed %d: %s", seed, result.Failures[0])
+					return
+				}
+			}
+			t.Errorf("%d schedules broke none of %v", most, test.want)
+		})
+	}
 }

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"errors"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -49,8 +50,9 @@ func (w *world) leaseTrouble(p *process, dice *dice) error {
 type Breaks struct {
 	// FreshLease says of every lease that it is fresh.
 	FreshLease bool
-	// NoJournal swallows the journal entry before a rent.
-	NoJournal bool
+	// ForgetAttempts swallows every write of an outcome that is not settled, so
+	// that the next attempt begins while the last one may have made a rental.
+	ForgetAttempts bool
 	// NoConflicts lets stale writes through.
 	NoConflicts bool
 }
@@ -71,13 +73,13 @@ func (alwaysFresh) IsFresh() bool { return true }
 // api is what the API double lies about.
 func (b Breaks) api() apidouble.Broken {
 	broken := apidouble.Broken{NoConflicts: b.NoConflicts}
-	if b.NoJournal {
-		broken.DropStatus = func(given client.Object) bool {
-			instance, ok := given.(*warmpool.WarmInstance)
-			if !ok || len(instance.Status.Attempts) == 0 {
-				return false
+	if b.ForgetAttempts {
+		broken.Forget = func(given client.Object) {
+			if instance, ok := given.(*warmpool.WarmInstance); ok {
+				instance.Status.Attempts = slices.DeleteFunc(instance.Status.Attempts, func(a warmpool.RentAttempt) bool {
+					return a.Outcome == warmpool.AttemptUnknown
+				})
 			}
-			return instance.Status.Attempts[len(instance.Status.Attempts)-1].Outcome == warmpool.AttemptPending
 		}
 	}
 	return broken

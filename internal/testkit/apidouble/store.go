@@ -38,8 +38,8 @@ type Options struct {
 type Broken struct {
 	// NoConflicts lets every write through, whatever version it is based on.
 	NoConflicts bool
-	// DropStatus swallows the status writes that it is true for.
-	DropStatus func(given client.Object) bool
+	// Forget takes something out of a status before it is stored.
+	Forget func(given client.Object)
 }
 
 // Event is one change of one object.

@@ -76,11 +76,11 @@ func (s *Store) UpdateStatus(kind string, given client.Object) (client.Object, e
 	if err != nil {
 		return nil, err
 	}
-	if drop := s.options.Broken.DropStatus; drop != nil && drop(given) {
-		return before.object, nil
-	}
 	after := copyOf(before.object)
 	takeStatus(after, given)
+	if s.options.Broken.Forget != nil {
+		s.options.Broken.Forget(after)
+	}
 	return s.commit(kind, after, before, watch.Modified)
 }
 
