@@ -50,10 +50,17 @@ func userActs() []actKind {
 		}},
 		{"pool mode", 1, func(w *world, dice *dice) {
 			w.editPool(dice, func(pool *warmpool.WarmPool) {
-				pool.Spec.Mode = pick(dice, warmpool.PoolActive, warmpool.PoolActive, warmpool.PoolPaused, warmpool.PoolDrain, warmpool.PoolDryRun)
+				pool.Spec.Mode = pick(dice, warmpool.PoolPaused, warmpool.PoolDrain, warmpool.PoolDryRun)
+			})
+			w.soon(dice, func() {
+				w.editPool(w.decide.fixed(dice.id), func(pool *warmpool.WarmPool) { pool.Spec.Mode = warmpool.PoolActive })
 			})
 		}},
-		{"delete pool", 1, func(w *world, dice *dice) { w.remove(&warmpool.WarmPool{}, w.poolName(dice)) }},
+		{"delete pool", 1, func(w *world, dice *dice) {
+			plan := &w.plan.Pools[dice.below(len(w.plan.Pools))]
+			w.remove(&warmpool.WarmPool{}, plan.Name)
+			w.soon(dice, func() { w.createPool(plan) })
+		}},
 		{"make pool", 1, func(w *world, dice *dice) { w.createPool(&w.plan.Pools[dice.below(len(w.plan.Pools))]) }},
 		{"delete instance", 2, func(w *world, dice *dice) {
 			if instance := w.anyInstance(dice, nil); instance != nil {
@@ -91,15 +98,34 @@ func accountActs() []actKind {
 		}},
 		{"account mode", 1, func(w *world, dice *dice) {
 			w.editAccount(func(account *warmpool.VastAccount) {
-				account.Spec.Mode = pick(dice, warmpool.AccountActive, warmpool.AccountActive, warmpool.AccountFrozen, warmpool.AccountEmergencyStop)
+				account.Spec.Mode = pick(dice, warmpool.AccountFrozen, warmpool.AccountEmergencyStop)
+			})
+			w.soon(dice, func() {
+				w.editAccount(func(account *warmpool.VastAccount) { account.Spec.Mode = warmpool.AccountActive })
 			})
 		}},
-		{"delete account", 1, func(w *world, _ *dice) { w.remove(&warmpool.VastAccount{}, accountName) }},
+		{"delete account", 1, func(w *world, dice *dice) {
+			w.remove(&warmpool.VastAccount{}, accountName)
+			w.soon(dice, w.helpAccountGo)
+			w.soon(dice, w.createAccount)
+		}},
 		{"make account", 1, func(w *world, _ *dice) { w.createAccount() }},
-		{"delete key", 1, func(w *world, _ *dice) { w.remove(&corev1.Secret{}, secretName) }},
+		{"delete key", 1, func(w *world, dice *dice) {
+			w.remove(&corev1.Secret{}, secretName)
+			w.soon(dice, func() { w.setKey(w.secrets.homeKeys()[0]) })
+		}},
 		{"rotate key", 2, func(w *world, dice *dice) { w.setKey(w.secrets.homeKeys()[dice.below(len(w.secrets.homeKeys()))]) }},
-		{"key of another account", 1, func(w *world, _ *dice) { w.setKey(w.secrets.foreignKey()) }},
-		{"wrong key", 1, func(w *world, _ *dice) { w.setKey(w.secrets.wrongKey()) }},
+		{"key of another account", 1, func(w *world, dice *dice) {
+			if !w.plan.Pinned {
+				return
+			}
+			w.setKey(w.secrets.foreignKey())
+			w.soon(dice, func() { w.setKey(w.secrets.homeKeys()[1]) })
+		}},
+		{"wrong key", 1, func(w *world, dice *dice) {
+			w.setKey(w.secrets.wrongKey())
+			w.soon(dice, func() { w.setKey(w.secrets.homeKeys()[0]) })
+		}},
 		{"delete namespace", 1, func(w *world, dice *dice) { w.deleteNamespace(dice) }},
 	}
 }
@@ -114,7 +140,7 @@ func machineActs() []actKind {
 		}},
 		{"stop", 2, func(w *world, dice *dice) {
 			if p := w.processes[dice.below(slots)]; p != nil {
-				p.pause(dice.between(5*time.Second, 100*time.Second))
+				p.pause(pick(dice, dice.between(5*time.Second, 100*time.Second), dice.between(time.Minute, 8*time.Minute)))
 			}
 		}},
 		{"clock step", 1, func(w *world, dice *dice) {
@@ -130,6 +156,11 @@ func machineActs() []actKind {
 			w.cut(dice.below(slots), cutInstances, dice.between(5*time.Second, 90*time.Second))
 		}},
 	}
+}
+
+// soon does something half a minute or so later, as people put right what went wrong.
+func (w *world) soon(dice *dice, do func()) {
+	w.later(w.untilSlot(dice, dice.between(10*time.Second, 80*time.Second)), do)
 }
 
 // ctxOfUsers is the context of what people do.
@@ -215,6 +246,9 @@ func (w *world) createAccount() {
 			CeilingUSDPerHour: warmpool.USD(fleet.USDMicros(w.plan.AccountCeilingMicros).String()), PollPeriodSeconds: w.plan.PollSeconds,
 		},
 	}
+	if w.plan.Pinned {
+		account.Spec.ExpectedUserID = new(int64(homeUser))
+	}
 	if w.plan.LeakTerminate {
 		account.Spec.LeakPolicy = warmpool.LeakPolicy{Action: warmpool.LeakTerminate, MinAgeSeconds: 120}
 	}
@@ -239,7 +273,11 @@ func (w *world) createPool(plan *PoolPlan) {
 	}))
 }
 
-const diskGB = 32
+const (
+	diskGB = 32
+	// homeUser is the simulator's user.
+	homeUser = 7001
+)
 
 // setKey puts a key into the account's Secret, or makes the Secret.
 func (w *world) setKey(key string) {
@@ -271,7 +309,10 @@ func (w *world) deleteNamespace(dice *dice) {
 		}
 		doomed = slices.Delete(doomed, k, k+1)
 	}
-	w.later(dice.between(5*time.Second, time.Minute), func() { w.api.OpenNamespace(namespace) })
+	w.later(dice.between(5*time.Second, time.Minute), func() {
+		w.api.OpenNamespace(namespace)
+		w.setUp()
+	})
 }
 
 // providerActs are faults of the market, of hosts and of the API of Vast.ai.
@@ -302,7 +343,10 @@ func providerActs() []actKind {
 			}
 		}},
 		{"credit", 1, func(w *world, dice *dice) {
-			w.fault(simulator.FaultSpec{Name: simulator.FaultCredit, Params: map[string]string{"usd": pick(dice, "0", "3", "100", "100")}})
+			w.fault(simulator.FaultSpec{Name: simulator.FaultCredit, Params: map[string]string{"usd": pick(dice, "0", "3")}})
+			w.soon(dice, func() {
+				w.fault(simulator.FaultSpec{Name: simulator.FaultCredit, Params: map[string]string{"usd": "100"}})
+			})
 		}},
 	}
 	for _, fault := range vastFaults() {

@@ -1,7 +1,9 @@
 package simulate
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -28,9 +30,12 @@ func (t *witness) checkRent(made *rentalSeen, meter *simulator.Meter) {
 	}
 	journaled := t.journaled[label]
 	known := sent.process.knowledge.known(journaled)
-	if known.IsZero() {
+	if !sent.process.knowledge.read {
 		t.world.fail("I5", "%s rented %d before it had read a list of the account", sent.process.name, made.record.ID)
 		return
+	}
+	if known.IsZero() {
+		return // whatever it has read was a lie that could not be told from the truth
 	}
 	t.checkSecond(made, known)
 	t.checkWanted(made, instance, journaled)
@@ -40,6 +45,16 @@ func (t *witness) checkRent(made *rentalSeen, meter *simulator.Meter) {
 	}
 	if sum, ceiling := t.accountSum(made, meter, known), t.account.ceiling(journaled, now); sum > ceiling {
 		t.world.fail("I1", "rental %d brings the account to %d micro-dollars/h, its ceiling is %d", made.record.ID, sum, ceiling)
+	}
+}
+
+// checkLease judges a write in the very moment in which it is sent: the lease is
+// fresh, by what this schedule's election says and not by what the operator
+// believes (I5). What is on its way already, nobody can call back.
+func (w *world) checkLease(e *exchange) {
+	spends := strings.HasPrefix(e.path, "/api/v0/asks/") || e.method == http.MethodDelete
+	if spends && !e.process.lease.IsFresh() {
+		w.fail("I5", "%s sends %s %s although its lease is not fresh", e.process.name, e.method, e.path)
 	}
 }
 

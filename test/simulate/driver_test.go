@@ -111,6 +111,7 @@ func (d *driver) work(worker int) error {
 	d.mu.Unlock()
 	child := d.child(fmt.Sprintf("-worker=%d", worker+1), fmt.Sprintf("-skip=%d", skip),
 		fmt.Sprintf("-schedules=%d", d.settings.schedules), fmt.Sprintf("-seed=%d", d.settings.seed))
+	child.Stderr = os.Stderr
 	output, err := child.StdoutPipe()
 	if err != nil {
 		return err
@@ -145,7 +146,6 @@ func (d *driver) child(arguments ...string) *exec.Cmd {
 	arguments = append([]string{"-test.run=^TestWorker$", "-test.timeout=0", fmt.Sprintf("-workers=%d", d.settings.workers), "-keep=" + d.settings.keep}, arguments...)
 	child := exec.Command(os.Args[0], arguments...) //nolint:gosec,noctx // this program itself, which ends with its parent's pipe
 	child.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
-	child.Stderr = os.Stderr
 	return child
 }
 
@@ -210,7 +210,11 @@ func (d *driver) save() error {
 // was asked for alone is shown in any case.
 func (d *driver) explain() {
 	const most = 3
-	for _, seed := range d.total.Failing[:min(len(d.total.Failing), most)] {
+	shown := d.total.Failing
+	if d.settings.schedules == 1 {
+		shown = []uint64{d.settings.seed}
+	}
+	for _, seed := range shown[:min(len(shown), most)] {
 		output, err := d.child("-worker=1", "-shrink", "-schedules=1", fmt.Sprintf("-seed=%d", seed)).CombinedOutput()
 		_, _ = fmt.Fprintf(d.out, "\n%s%s\n", strings.TrimSuffix(string(output), "PASS\n"), errorText(err)) //nolint:errcheck // the last line is checked
 	}

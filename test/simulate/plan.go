@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/warmpool-dev/warmpool/internal/simulator"
 )
 
 // Case is what a schedule is made from.
@@ -13,6 +15,9 @@ type Case struct {
 	Seed uint64 `json:"seed"`
 	// Allowed are the only injections that take place; nil allows all.
 	Allowed []string `json:"allowed,omitempty"`
+	// Plan is what the seed gives when it is nil. Cases that are kept have theirs,
+	// so that they stay what they are when plans are drawn in another way.
+	Plan *Plan `json:"plan,omitempty"`
 	// Note says what the case is kept for.
 	Note string `json:"note,omitempty"`
 }
@@ -31,6 +36,9 @@ type Plan struct {
 	CreditMicros         int64
 	PollSeconds          int32
 	LeakTerminate        bool
+	// Pinned names the user in the account's spec; otherwise the first one counts
+	// that is seen, and nobody puts another account's key there.
+	Pinned bool
 	// PageLimit is the greatest page of the API server; 0 is as asked.
 	PageLimit int
 	// Length is how long things go wrong. With Calm they then stop, the pools
@@ -66,10 +74,13 @@ type Act struct {
 
 // newPlan draws the plan of a schedule.
 func newPlan(d *decider, c *Case, kinds []actKind) *Plan {
+	if c.Plan != nil {
+		return c.Plan
+	}
 	dice := d.fixed("plan")
 	p := &Plan{
 		Seed: c.Seed, HA: dice.chance(400_000), PollSeconds: pick(dice, int32(5), 10, 15), LeakTerminate: dice.chance(250_000),
-		PageLimit: pick(dice, 0, 0, 1, 2, 3), Calm: dice.chance(150_000), CreditMicros: 100_000_000,
+		Pinned: dice.chance(700_000), PageLimit: pick(dice, 0, 0, 1, 2, 3), Calm: dice.chance(150_000), CreditMicros: 100_000_000,
 	}
 	p.Length = pick(dice, 45*time.Second, time.Minute, 2*time.Minute, 3*time.Minute, 4*time.Minute)
 	if dice.chance(20_000) {
@@ -113,23 +124,34 @@ func newRates(dice *dice) Rates {
 
 // newActs draws who does what and when.
 func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
-	var chosen []string
+	var all, chosen []string
 	for _, kind := range kinds {
 		for range kind.weight {
-			if dice.chance(350_000) {
-				chosen = append(chosen, kind.name)
-			}
+			all = append(all, kind.name)
 		}
 	}
-	if len(chosen) == 0 {
-		return nil
+	// A few kinds in each schedule: with all of them in each, hardly anything
+	// would be rented, and nothing would be seen with anything else for long.
+	for range 1 + dice.below(9) {
+		chosen = append(chosen, pick(dice, all...))
 	}
 	every := pick(dice, 8*time.Second, 15*time.Second, 30*time.Second)
 	var acts []Act
 	for at := dice.between(time.Second, every); at < p.Length; at += dice.between(time.Second, 2*every) {
 		kind := pick(dice, chosen...)
+		if isLie(kind) && slices.ContainsFunc(acts, func(act Act) bool { return isLie(act.Kind) }) {
+			continue
+		}
 		acts = append(acts, Act{ID: fmt.Sprintf("act %d %s", len(acts), kind), Kind: kind, At: at})
 	}
 	slices.SortStableFunc(acts, func(a, b Act) int { return cmp.Compare(a.At, b.At) })
 	return acts
+}
+
+// isLie is true for faults in which list and look-up agree on something wrong,
+// for less long than it takes to believe them. One follows no other in a
+// schedule: together they would last longer, and then nothing could tell them
+// from the truth.
+func isLie(kind string) bool {
+	return kind == "vast "+simulator.FaultHiddenRental || kind == "vast "+simulator.FaultOtherAccount
 }

@@ -16,6 +16,8 @@ import (
 type Result struct {
 	Case     Case
 	Failures []Failure
+	// Plan is what the schedule was like.
+	Plan *Plan
 	// Injected is what went wrong on purpose, in order.
 	Injected []Injection
 	// Log is one line for each step, when it was asked for.
@@ -34,6 +36,7 @@ func Run(ctx context.Context, shared *Shared, c *Case, verbose bool) Result {
 	if err != nil {
 		return Result{Case: *c, Failures: []Failure{{Invariant: "setup", Message: err.Error()}}}
 	}
+	w.note("", "PLAN", "%s", w.plan.Describe())
 	go w.witness.run()
 	w.setUp()
 	w.startProcess(0)
@@ -80,7 +83,7 @@ func (w *world) finish() Result {
 		}
 	}
 	w.end()
-	result := Result{Case: Case{Seed: w.plan.Seed, Allowed: w.decide.allowedList()}, Injected: w.decide.list(), Virtual: w.elapsed(), Lives: w.lives}
+	result := Result{Case: Case{Seed: w.decide.seed, Allowed: w.decide.allowedList()}, Plan: w.plan, Injected: w.decide.list(), Virtual: w.elapsed(), Lives: w.lives}
 	if err := w.vast.Close(); err != nil {
 		w.fail("setup", "closing the simulator: %v", err)
 	}

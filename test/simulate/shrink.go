@@ -1,5 +1,7 @@
 package simulate
 
+import "slices"
+
 // Shrink looks for a smaller case that still breaks the same invariant: it takes
 // injections away, many at first and then fewer, until each that is left is
 // needed (delta debugging). It asks at most budget times. The run function runs
@@ -11,10 +13,10 @@ func Shrink(failing *Result, budget int, run func(*Case) Result) Result {
 		size := (len(ids) + pieces - 1) / pieces
 		smaller := false
 		for start := 0; start < len(ids) && budget > 0; start += size {
-			kept := make([]string, 0, len(ids))
-			kept = append(append(kept, ids[:start]...), ids[min(start+size, len(ids)):]...)
+			rest := make([]string, 0, len(ids))
+			rest = append(append(rest, ids[:start]...), ids[min(start+size, len(ids)):]...)
 			budget--
-			if result := run(&Case{Seed: failing.Case.Seed, Allowed: kept}); breaksSame(&result, failing) {
+			if result := run(&Case{Seed: failing.Case.Seed, Allowed: rest}); breaksSame(&result, failing) {
 				best, ids, smaller = result, injectionIDs(&result), true
 				break
 			}
@@ -23,14 +25,21 @@ func Shrink(failing *Result, budget int, run func(*Case) Result) Result {
 		case smaller:
 			pieces = max(pieces-1, 2)
 		case size == 1:
-			best.Case.Allowed = ids
-			return best
+			return kept(&best, ids)
 		default:
 			pieces = min(2*pieces, len(ids))
 		}
 	}
-	best.Case.Allowed = ids
-	return best
+	return kept(&best, ids)
+}
+
+// kept makes a case that can be stored: with its plan, and of that only the acts
+// that take place.
+func kept(best *Result, ids []string) Result {
+	plan := *best.Plan
+	plan.Acts = slices.DeleteFunc(slices.Clone(plan.Acts), func(act Act) bool { return !slices.Contains(ids, act.ID) })
+	best.Case.Allowed, best.Case.Plan = ids, &plan
+	return *best
 }
 
 // injectionIDs are those that really took place; never nil.

@@ -54,6 +54,7 @@ func (t *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	w.checkLease(e)
 	place := e.loop + " " + e.method + " " + withoutNumbers(e.path)
 	dice, err := p.await(ctx, place)
 	if err != nil {

@@ -74,8 +74,9 @@ type knowledge struct {
 	seen  map[int64]bool
 	// lists are the complete lists, with when they began and were received.
 	lists []listRead
-	// truthful is true when the last complete list showed everything.
-	truthful bool
+	// truthful is true when the last complete list showed everything, read when
+	// there was any.
+	truthful, read bool
 }
 
 type listRead struct{ begun, received time.Time }
@@ -338,6 +339,7 @@ func (t *witness) listRead(p *process, begun, received time.Time, seen map[int64
 			k.truthful = false
 		}
 	}
+	k.read = true
 	if k.truthful {
 		k.lists = append(k.lists, listRead{begun: begun, received: received})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -52,9 +53,9 @@ func TestWorker(t *testing.T) {
 func shrinkSeed(t *testing.T, shared *Shared) {
 	t.Helper()
 	const budget = 400
-	failing := runCase(t, shared, &Case{Seed: chosen.seed}, false)
+	failing := runCase(t, shared, &Case{Seed: chosen.seed}, chosen.schedules == 1)
 	if len(failing.Failures) == 0 {
-		fmt.Fprintf(os.Stdout, "seed %d breaks nothing when it is run alone\n", chosen.seed)
+		fmt.Fprintf(os.Stdout, "%s\nseed %d breaks nothing\n", strings.Join(failing.Log, "\n"), chosen.seed)
 		return
 	}
 	small := Shrink(&failing, budget, func(c *Case) Result { return runCase(t, shared, c, false) })
