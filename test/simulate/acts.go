@@ -26,7 +26,9 @@ type actKind struct {
 }
 
 // actKinds lists everything that people, hosts and machines do.
-func actKinds() []actKind { return slices.Concat(userActs(), accountActs(), providerActs(), machineActs()) }
+func actKinds() []actKind {
+	return slices.Concat(userActs(), accountActs(), providerActs(), machineActs())
+}
 
 // perform does what an act says.
 func (w *world) perform(act *Act) {

@@ -283,7 +283,9 @@ func (i *informer) AddEventHandlerWithOptions(handler toolscache.ResourceEventHa
 func (*informer) HasSynced() bool { return true }
 
 // synced is a registration that has seen everything.
-type synced struct{ toolscache.ResourceEventHandlerRegistration }
+type synced struct {
+	toolscache.ResourceEventHandlerRegistration
+}
 
 // HasSynced implements cache.ResourceEventHandlerRegistration.
 func (synced) HasSynced() bool { return true }

@@ -54,8 +54,8 @@ func twoClocks(wall time.Time, monotonic time.Duration) time.Time {
 		since1885 = -2682288000
 	)
 	made := wall.Local().Round(0)
-	words := (*[2]uint64)(unsafe.Pointer(&made)) //nolint:gosec // see above
+	words := (*[2]uint64)(unsafe.Pointer(&made))                                                        //nolint:gosec // see above
 	words[0] = hasMonotonic | uint64(wall.Unix()-since1885)<<nanosecondBits | uint64(wall.Nanosecond()) //nolint:gosec // both positive
-	words[1] = uint64(monotonic) + 1 //nolint:gosec // positive
+	words[1] = uint64(monotonic) + 1                                                                    //nolint:gosec // positive
 	return made
 }

@@ -58,10 +58,10 @@ type PoolPlan struct {
 
 // Rates are how likely something goes wrong at each await point, in millionths.
 type Rates struct {
-	Crash, Pause, Slow                                             int
-	APIError, LostWrite, SlowWrite                                 int
-	WatchDropped, WatchSlow, StaleStart                            int
-	NotSent, LostRequest, LostAnswer, SlowProvider                 int
+	Crash, Pause, Slow                             int
+	APIError, LostWrite, SlowWrite                 int
+	WatchDropped, WatchSlow, StaleStart            int
+	NotSent, LostRequest, LostAnswer, SlowProvider int
 }
 
 // Act is something that somebody does at a time; what exactly is drawn when it
@@ -135,7 +135,9 @@ func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
 	for range 1 + dice.below(9) {
 		chosen = append(chosen, pick(dice, all...))
 	}
-	every := pick(dice, 8*time.Second, 15*time.Second, 30*time.Second)
+	// Without change there is one rent for each instance and then peace.
+	chosen = append(chosen, pick(dice, changes()...), pick(dice, changes()...))
+	every := pick(dice, 5*time.Second, 8*time.Second, 15*time.Second)
 	var acts []Act
 	for at := dice.between(time.Second, every); at < p.Length; at += dice.between(time.Second, 2*every) {
 		kind := pick(dice, chosen...)
@@ -154,4 +156,9 @@ func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
 // from the truth.
 func isLie(kind string) bool {
 	return kind == "vast "+simulator.FaultHiddenRental || kind == "vast "+simulator.FaultOtherAccount
+}
+
+// changes are acts that make the operator rent and end.
+func changes() []string {
+	return []string{"scale", "scale", "delete instance", "pool ceiling", "account ceiling", "vast " + simulator.FaultVanished}
 }

@@ -7,9 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/warmpool-dev/warmpool/controllers"
 	"github.com/warmpool-dev/warmpool/internal/testkit/apidouble"
 	"github.com/warmpool-dev/warmpool/internal/vastai"
@@ -246,7 +243,7 @@ func (p *process) around(ctx context.Context, call apidouble.Call, do func() err
 		return err
 	}
 	if call.IsWrite() {
-		err = p.write(ctx, dice, call, do)
+		err = p.write(ctx, dice, do)
 	} else {
 		err = do()
 	}
@@ -262,7 +259,7 @@ func (p *process) around(ctx context.Context, call apidouble.Call, do func() err
 
 // write sends a write: once it is on the wire it is carried out, whatever
 // becomes of the sender.
-func (p *process) write(ctx context.Context, dice *dice, call apidouble.Call, do func() error) error {
+func (p *process) write(ctx context.Context, dice *dice, do func() error) error {
 	answer := make(chan error, 1)
 	d := dice.between(0, grid)
 	w := p.world
@@ -270,7 +267,6 @@ func (p *process) write(ctx context.Context, dice *dice, call apidouble.Call, do
 		d = dice.between(500*time.Millisecond, 25*time.Second)
 	}
 	w.later(w.untilSlot(dice, d), func() { answer <- w.as(p.name, do) })
-	_ = call
 	select {
 	case err := <-answer:
 		return err
@@ -289,8 +285,3 @@ func outcome(err error) string {
 	}
 	return err.Error()
 }
-
-// logger is the root logger of the process.
-func (p *process) logger() logr.Logger { return logr.New(&logSink{process: p}) }
-
-var _ client.Reader = (*laggingCache)(nil)

@@ -75,9 +75,10 @@ func TestCheckersFail(t *testing.T) {
 		breaks Breaks
 		want   []string
 	}{
-		"every lease is fresh":        {Breaks{FreshLease: true}, []string{"I1", "I2", "I5", "I6"}},
-		"outcomes are forgotten":      {Breaks{ForgetAttempts: true}, []string{"I1", "I2", "I4", "I6"}},
-		"stale writes are let through": {Breaks{NoConflicts: true}, []string{"I1", "I2", "I3", "I4", "I6", "I7"}},
+		"every lease is fresh":   {Breaks{FreshLease: true}, []string{"I1", "I2", "I5", "I6"}},
+		"outcomes are forgotten": {Breaks{ForgetAttempts: true}, []string{"I1", "I2", "I4", "I6"}},
+		"finalizers do not hold": {Breaks{NoFinalizers: true}, []string{"I4", "I6"}},
+		"ceilings look higher":   {Breaks{WrongCeilings: true}, []string{"I1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -53,8 +53,10 @@ type Breaks struct {
 	// ForgetAttempts swallows every write of an outcome that is not settled, so
 	// that the next attempt begins while the last one may have made a rental.
 	ForgetAttempts bool
-	// NoConflicts lets stale writes through.
-	NoConflicts bool
+	// NoFinalizers lets a deletion through whatever holds the object.
+	NoFinalizers bool
+	// WrongCeilings shows ceilings of pools that are ten dollars higher.
+	WrongCeilings bool
 }
 
 // lease is the lease that the controllers are given.
@@ -72,7 +74,10 @@ func (alwaysFresh) IsFresh() bool { return true }
 
 // api is what the API double lies about.
 func (b Breaks) api() apidouble.Broken {
-	broken := apidouble.Broken{NoConflicts: b.NoConflicts}
+	broken := apidouble.Broken{NoFinalizers: b.NoFinalizers}
+	if b.WrongCeilings {
+		broken.Show = showWrongCeiling
+	}
 	if b.ForgetAttempts {
 		broken.Forget = func(given client.Object) {
 			if instance, ok := given.(*warmpool.WarmInstance); ok {
@@ -83,4 +88,11 @@ func (b Breaks) api() apidouble.Broken {
 		}
 	}
 	return broken
+}
+
+// showWrongCeiling puts a digit before the point.
+func showWrongCeiling(shown client.Object) {
+	if pool, ok := shown.(*warmpool.WarmPool); ok {
+		pool.Spec.Cost.CeilingUSDPerHour = "1" + pool.Spec.Cost.CeilingUSDPerHour
+	}
 }

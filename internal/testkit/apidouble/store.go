@@ -36,8 +36,10 @@ type Options struct {
 
 // Broken are lies. The zero value has none.
 type Broken struct {
-	// NoConflicts lets every write through, whatever version it is based on.
-	NoConflicts bool
+	// NoFinalizers lets every deletion through.
+	NoFinalizers bool
+	// Show changes what reads show, but not what is stored.
+	Show func(shown client.Object)
 	// Forget takes something out of a status before it is stored.
 	Forget func(given client.Object)
 }
@@ -174,7 +176,17 @@ func (s *Store) Get(kind string, key types.NamespacedName) (client.Object, error
 	if found == nil {
 		return nil, apierrors.NewNotFound(resourceOf(kind), key.Name)
 	}
-	return found.object, nil
+	return s.shown(found.object), nil
+}
+
+// shown is an object as reads show it.
+func (s *Store) shown(object client.Object) client.Object {
+	if s.options.Broken.Show == nil {
+		return object
+	}
+	changed := copyOf(object)
+	s.options.Broken.Show(changed)
+	return changed
 }
 
 // Page is one answer to a list.
@@ -207,7 +219,7 @@ func (s *Store) List(kind, namespace string, limit int, next string) (Page, erro
 	var all []client.Object
 	if version == s.version {
 		for _, found := range s.objects[kind] {
-			all = append(all, found.object)
+			all = append(all, s.shown(found.object))
 		}
 		slices.SortFunc(all, byName)
 	} else {

@@ -160,7 +160,7 @@ func (s *Store) Delete(kind string, key types.NamespacedName, conditions *metav1
 			return apierrors.NewConflict(resourceOf(kind), key.Name, errOtherState)
 		}
 	}
-	if len(before.object.GetFinalizers()) == 0 {
+	if len(before.object.GetFinalizers()) == 0 || s.options.Broken.NoFinalizers {
 		_, err := s.commit(kind, copyOf(before.object), before, watch.Deleted)
 		return err
 	}
@@ -184,8 +184,6 @@ func (s *Store) current(kind string, given client.Object) (*record, error) {
 	switch {
 	case before == nil:
 		return nil, apierrors.NewNotFound(resourceOf(kind), given.GetName())
-	case s.options.Broken.NoConflicts:
-		return before, nil
 	case given.GetUID() != "" && given.GetUID() != before.object.GetUID():
 		return nil, apierrors.NewConflict(resourceOf(kind), given.GetName(), errOtherUID)
 	case given.GetResourceVersion() == "" && isCustom(kind):
