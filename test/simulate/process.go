@@ -234,6 +234,9 @@ func (p *process) waitFor(signal <-chan struct{}) {
 // around carries out a call to the API server.
 func (p *process) around(ctx context.Context, call apidouble.Call, do func() error) error {
 	w, place := p.world, loopOf(ctx)+" "+call.String()
+	if call.Kind == apidouble.KindVastAccount && call.IsWrite() {
+		w.judged(p)
+	}
 	dice, err := p.await(ctx, place)
 	if err != nil {
 		return err

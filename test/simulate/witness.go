@@ -72,14 +72,14 @@ type knowledge struct {
 	// begun is when the first page of the present list was answered.
 	begun time.Time
 	seen  map[int64]bool
-	// lists are the complete lists, with when they began and were received.
+	// lists are the complete lists, with when they began and were judged.
 	lists []listRead
 	// truthful is true when the last complete list showed everything, read when
 	// there was any.
 	truthful, read bool
 }
 
-type listRead struct{ begun, received time.Time }
+type listRead struct{ begun, judged time.Time }
 
 func newWitness(w *world) *witness {
 	return &witness{
@@ -326,12 +326,25 @@ func (w *world) learn(e *exchange) {
 	if page.NextToken != nil {
 		return
 	}
-	begun, seen, received := k.begun, k.seen, w.now()
-	w.witness.tell(func() { w.witness.listRead(e.process, begun, received, seen) })
+	begun, seen := k.begun, k.seen
+	w.witness.tell(func() { w.witness.listRead(e.process, begun, seen) })
+}
+
+// judged notes that a process now goes by the lists that it has read: its sweep
+// reads the objects as well before it judges, and writes what it made of both.
+func (w *world) judged(p *process) {
+	now := w.now()
+	w.witness.tell(func() {
+		for n := range p.knowledge.lists {
+			if p.knowledge.lists[n].judged.IsZero() {
+				p.knowledge.lists[n].judged = now
+			}
+		}
+	})
 }
 
 // listRead judges whether a list showed everything that there was.
-func (t *witness) listRead(p *process, begun, received time.Time, seen map[int64]bool) {
+func (t *witness) listRead(p *process, begun time.Time, seen map[int64]bool) {
 	k := &p.knowledge
 	k.truthful = true
 	for id, rental := range t.rentals {
@@ -341,15 +354,15 @@ func (t *witness) listRead(p *process, begun, received time.Time, seen map[int64
 	}
 	k.read = true
 	if k.truthful {
-		k.lists = append(k.lists, listRead{begun: begun, received: received})
+		k.lists = append(k.lists, listRead{begun: begun})
 	}
 }
 
 // known is the time since when a process may not know of changes in the
-// account: the begin of the last list that it had read by then.
+// account: the begin of the last list that it had judged by then.
 func (k *knowledge) known(by time.Time) time.Time {
 	for n := len(k.lists) - 1; n >= 0; n-- {
-		if !k.lists[n].received.After(by) {
+		if judged := k.lists[n].judged; !judged.IsZero() && !judged.After(by) {
 			return k.lists[n].begun
 		}
 	}
