@@ -75,7 +75,23 @@ func (w *world) isConverged() string {
 
 // missingIn says what one pool lacks.
 func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmInstance) string {
-	ready, others, committed := 0, 0, int64(0)
+	ready, others, committed := count(instances)
+	want := 0
+	if pool.Spec.Replicas != nil {
+		want = int(*pool.Spec.Replicas)
+	}
+	if others > 0 {
+		return fmt.Sprintf("%d instances are neither ready nor gone", others)
+	}
+	if ready == want || (ready < want && !w.affords(pool, committed)) {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d are ready, and another one would fit", ready, want)
+}
+
+// count counts the instances of a pool that are ready and unclaimed, and those
+// that are on their way up or down, and adds up what they cost.
+func count(instances []*warmpool.WarmInstance) (ready, others int, committed int64) {
 	for _, instance := range instances {
 		isReady := meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady)
 		switch {
@@ -90,17 +106,7 @@ func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmIns
 			committed += max(micros(string(instance.Status.Price.CurrentUSDPerHour)), micros(string(instance.Status.Price.QuotedUSDPerHour)))
 		}
 	}
-	want := 0
-	if pool.Spec.Replicas != nil {
-		want = int(*pool.Spec.Replicas)
-	}
-	if others > 0 {
-		return fmt.Sprintf("%d instances are neither ready nor gone", others)
-	}
-	if ready == want || (ready < want && !w.affords(pool, committed)) {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d are ready, and another one would fit", ready, want)
+	return ready, others, committed
 }
 
 // affords is true when the market has an offer that fits the pool and the account.
@@ -136,18 +142,27 @@ func (w *world) isClean() string {
 			return fmt.Sprintf("%s %s is still there", kind, page.Objects[0].GetName())
 		}
 	}
+	if name := w.orphanPassword(); name != "" {
+		return "Secret " + name + " is still there"
+	}
+	for id, seen := range w.witness.rentals {
+		if _, alive := w.vast.LifeOf(id); alive && seen.ours && !seen.taken && !w.witness.wasAbandoned(seen) {
+			return fmt.Sprintf("rental %d still bills", id)
+		}
+	}
+	return ""
+}
+
+// orphanPassword names a Secret that an instance has left behind; empty when
+// there is none.
+func (w *world) orphanPassword() string {
 	page, err := w.api.List(apidouble.KindSecret, "", 0, "")
 	if err != nil {
 		return err.Error()
 	}
 	for _, object := range page.Objects {
 		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil {
-			return "Secret " + secret.Name + " is still there"
-		}
-	}
-	for id, seen := range w.witness.rentals {
-		if _, alive := w.vast.LifeOf(id); alive && seen.ours && !seen.taken && !w.witness.wasAbandoned(seen) {
-			return fmt.Sprintf("rental %d still bills", id)
+			return secret.Name
 		}
 	}
 	return ""

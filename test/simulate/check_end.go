@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"slices"
 	"time"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -18,18 +19,30 @@ func (t *witness) checkEnd(ended *rentalSeen) {
 	if record.EndReason != "destroyed" || t.inEmergency() {
 		return
 	}
+	switch owner := t.ownerOf(record.ID); {
+	case owner != nil && owner.DeletionTimestamp == nil:
+		t.world.fail("I5", "rental %d was destroyed although WarmInstance %s, which records it, was not deleted", record.ID, owner.Name)
+	case owner != nil:
+	case ended.uid == "":
+		t.world.fail("I5", "rental %d was destroyed, and it is not ours (label %q)", record.ID, record.Label)
+	default:
+		t.checkExtra(ended)
+	}
+}
+
+// ownerOf is the WarmInstance whose own rental it is; nil when there is none.
+func (t *witness) ownerOf(id int64) *warmpool.WarmInstance {
 	for _, instance := range t.instances {
-		if own := instance.Status.Rental; own != nil && own.ID == record.ID {
-			if instance.DeletionTimestamp == nil {
-				t.world.fail("I5", "rental %d was destroyed although WarmInstance %s, which records it, was not deleted", record.ID, instance.Name)
-			}
-			return
+		if own := instance.Status.Rental; own != nil && own.ID == id {
+			return instance
 		}
 	}
-	if ended.uid == "" {
-		t.world.fail("I5", "rental %d was destroyed, and it is not ours (label %q)", record.ID, record.Label)
-		return
-	}
+	return nil
+}
+
+// checkExtra judges the end of a rental with our label that is no instance's own.
+func (t *witness) checkExtra(ended *rentalSeen) {
+	record := &ended.record
 	owner := t.instances[ended.uid]
 	attempt := attemptOf(owner, ended.attempt)
 	switch {
@@ -88,10 +101,7 @@ func (t *witness) checkDeletion(was *warmpool.WarmInstance, actor string) {
 // checkRelease judges an object that is let go: none of its rentals lives (I6).
 func (t *witness) checkRelease(instance *warmpool.WarmInstance, actor string) {
 	for id, seen := range t.rentals {
-		recorded := instance.Status.Rental != nil && instance.Status.Rental.ID == id
-		for k := range instance.Status.Attempts {
-			recorded = recorded || instance.Status.Attempts[k].RentalID == id
-		}
+		recorded := remembers(instance, id)
 		own := seen.ours && seen.uid == instance.UID && !seen.late
 		if (!recorded && !own) || instance.Annotations[warmpool.AnnotationAbandonRental] == itoa(id) {
 			continue
@@ -102,6 +112,15 @@ func (t *witness) checkRelease(instance *warmpool.WarmInstance, actor string) {
 		}
 		t.world.fail("I6", "%s let go of WarmInstance %s while its rental %d lives (%s)", actor, instance.Name, id, life.State)
 	}
+}
+
+// remembers is true when a WarmInstance names a rental, as its own or as an
+// attempt's.
+func remembers(instance *warmpool.WarmInstance, id int64) bool {
+	if instance.Status.Rental != nil && instance.Status.Rental.ID == id {
+		return true
+	}
+	return slices.ContainsFunc(instance.Status.Attempts, func(a warmpool.RentAttempt) bool { return a.RentalID == id })
 }
 
 // leakSweeps is how many trusted sweeps of one process may pass before a rental
@@ -124,16 +143,22 @@ func (t *witness) checkLeaks(account *warmpool.VastAccount, actor string) {
 		reported[leak.RentalID] = true
 	}
 	for id, seen := range t.rentals {
-		life, alive := t.world.vast.LifeOf(id)
-		label, ours := fleet.ParseLabel(life.Label)
-		if !alive || !life.Shown || !ours || label.Installation != installation || reported[id] || t.isAccountedFor(id, &label, seen) {
+		if reported[id] || !t.isLeaked(id, seen) {
 			seen.missed = 0
 			continue
 		}
 		if seen.missed++; seen.missed > leakSweeps {
-			t.world.fail("I4", "rental %d (%s) lives; %d trusted sweeps have neither recorded nor reported it", id, life.Label, seen.missed)
+			t.world.fail("I4", "rental %d (%s) lives; %d trusted sweeps have neither recorded nor reported it", id, seen.record.Label, seen.missed)
 		}
 	}
+}
+
+// isLeaked is true for a rental that lives, shows, carries our label, and that
+// nothing accounts for.
+func (t *witness) isLeaked(id int64, seen *rentalSeen) bool {
+	life, alive := t.world.vast.LifeOf(id)
+	label, ours := fleet.ParseLabel(life.Label)
+	return alive && life.Shown && ours && label.Installation == installation && !t.isAccountedFor(id, &label, seen)
 }
 
 // isAccountedFor is true when an object records a rental, or when one of its

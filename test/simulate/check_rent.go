@@ -145,16 +145,26 @@ func (t *witness) poolSum(made *rentalSeen, meter *simulator.Meter, known time.T
 		if record.ID == made.record.ID || !record.Live() || seen == nil {
 			continue
 		}
-		recorder := t.recorder(record.ID)
-		owner := t.instances[seen.uid]
-		switch {
-		case recorder != nil && recorder.Spec.PoolRef.Name == pool && recorder.Status.Rental != nil && recorder.Status.Rental.ID == record.ID && recorder.Status.Price.ObservedTime != nil:
-			sum += min(lowest(record, known), micros(string(recorder.Status.Price.CurrentUSDPerHour)))
-		case recorder != nil && recorder.Spec.PoolRef.Name == pool, seen.ours && !seen.late && owner != nil && owner.Spec.PoolRef.Name == pool:
-			sum += min(lowest(record, known), t.quote(seen, record))
-		}
+		sum += min(lowest(record, known), t.knownIn(pool, seen, record))
 	}
 	return sum
+}
+
+// knownIn is what the objects of a pool say of a rental: the observed price, the
+// quote before there is one, nothing when it is none of theirs.
+func (t *witness) knownIn(pool string, seen *rentalSeen, record *simulator.RentalRecord) int64 {
+	recorder, owner := t.recorder(record.ID), t.instances[seen.uid]
+	switch {
+	case recorder != nil && recorder.Spec.PoolRef.Name == pool:
+		if own := recorder.Status.Rental; own != nil && own.ID == record.ID && recorder.Status.Price.ObservedTime != nil {
+			return micros(string(recorder.Status.Price.CurrentUSDPerHour))
+		}
+		return t.quote(seen, record)
+	case recorder == nil && seen.ours && !seen.late && owner != nil && owner.Spec.PoolRef.Name == pool:
+		return t.quote(seen, record)
+	default:
+		return 0
+	}
 }
 
 // accountSum is what the account costs with a new rental: everything in it that

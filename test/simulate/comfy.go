@@ -109,6 +109,30 @@ func (c *comfys) at(address string) *comfy {
 	return c.byPort[number]
 }
 
+// answer says what there is at an address, and which fault it has.
+func (c *comfys) answer(target *controllers.InstanceTarget) (fleet.Signal, string) {
+	container := c.at(target.Address)
+	switch {
+	case container == nil:
+		return fleet.SignalConnectionRefused, ""
+	case c.world.isOffline(container.rental):
+		return fleet.SignalConnectTimeout, ""
+	}
+	container.mu.Lock()
+	fault := container.fault
+	container.mu.Unlock()
+	switch {
+	case fault == comfyNeverUp || c.world.now().Before(container.readyAt):
+		return fleet.SignalPlaceholder, fault
+	case fault == comfyHangs:
+		return fleet.SignalNoAnswer, fault
+	case container.token != target.Token || fault == comfyOldSecret:
+		return fleet.SignalAuthRejected, fault
+	default:
+		return fleet.SignalServing, fault
+	}
+}
+
 // prober asks the containers for one process.
 type prober struct{ process *process }
 
@@ -120,26 +144,7 @@ func (p *prober) ask(ctx context.Context, what string, target *controllers.Insta
 		return "", ""
 	}
 	w := p.process.world
-	container := w.comfys.at(target.Address)
-	signal, fault := fleet.SignalServing, ""
-	switch {
-	case container == nil:
-		signal = fleet.SignalConnectionRefused
-	case w.isOffline(container.rental):
-		signal = fleet.SignalConnectTimeout
-	default:
-		container.mu.Lock()
-		fault = container.fault
-		container.mu.Unlock()
-		switch {
-		case fault == comfyNeverUp || w.now().Before(container.readyAt):
-			signal = fleet.SignalPlaceholder
-		case fault == comfyHangs:
-			signal = fleet.SignalNoAnswer
-		case container.token != target.Token || fault == comfyOldSecret:
-			signal = fleet.SignalAuthRejected
-		}
-	}
+	signal, fault := w.comfys.answer(target)
 	if signal == fleet.SignalServing && w.isCut(p.process.slot, cutInstances) {
 		signal = fleet.SignalConnectTimeout
 	}

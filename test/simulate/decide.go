@@ -18,8 +18,9 @@ type decider struct {
 	mu       sync.Mutex
 	counts   map[string]int
 	injected []Injection
-	// calm is true once nothing more is injected.
-	calm bool
+	// calm is true once nothing more is injected; before peace ends nothing is.
+	calm  bool
+	peace time.Duration
 }
 
 // Injection is one thing that was made to go wrong.
@@ -58,7 +59,7 @@ func (d *decider) fixed(name string) *dice { return &dice{id: name, state: mix(d
 func (d *decider) inject(id, kind string, at time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.calm || (d.allowed != nil && !d.allowed[id]) {
+	if d.calm || at < d.peace || (d.allowed != nil && !d.allowed[id]) {
 		return false
 	}
 	d.injected = append(d.injected, Injection{ID: id, Kind: kind, At: at})

@@ -51,7 +51,7 @@ func drive(s *settings, out io.Writer) error {
 		running.Go(func() { failures[worker] = d.work(worker) })
 	}
 	running.Wait()
-	if err := errors.Join(append(failures, d.save())...); err != nil {
+	if err = errors.Join(errors.Join(failures...), d.save()); err != nil {
 		return err
 	}
 	d.explain()
@@ -135,7 +135,7 @@ func (d *driver) work(worker int) error {
 	if err := errors.Join(lines.Err(), child.Wait()); err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		next := d.settings.seed + uint64(worker) + d.total.Done[worker]*uint64(d.settings.workers) //nolint:gosec // small and positive
+		next := d.settings.seed + uint64(worker) + d.total.Done[worker]*uint64(d.settings.workers)
 		return fmt.Errorf("the worker ended at seed %d: %w\n%s", next, err, strings.Join(rest, "\n"))
 	}
 	return nil
@@ -144,7 +144,7 @@ func (d *driver) work(worker int) error {
 // child is this program as a worker: one schedule at a time, on one core.
 func (d *driver) child(arguments ...string) *exec.Cmd {
 	arguments = append([]string{"-test.run=^TestWorker$", "-test.timeout=0", fmt.Sprintf("-workers=%d", d.settings.workers), "-keep=" + d.settings.keep}, arguments...)
-	child := exec.Command(os.Args[0], arguments...) //nolint:gosec,noctx // this program itself, which ends with its parent's pipe
+	child := exec.Command(os.Args[0], arguments...)
 	child.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
 	return child
 }
@@ -165,13 +165,13 @@ func (d *driver) take(worker int, text string) error {
 	if len(told.Failures) > 0 {
 		total.Failing = append(total.Failing, told.Seed)
 		total.Violations = append(total.Violations, fmt.Sprintf("seed %d: %s", told.Seed, told.Failures[0]))
-		_, _ = fmt.Fprintf(d.out, "seed %d: %s\n", told.Seed, told.Failures[0]) //nolint:errcheck // the last line is checked
+		_, _ = fmt.Fprintf(d.out, "seed %d: %s\n", told.Seed, told.Failures[0])
 	}
 	const often = 10 * time.Second
 	due := d.now().Sub(d.shown) >= often
 	if due {
 		d.shown = d.now()
-		_, _ = fmt.Fprintf(d.out, "%d of %d schedules, %d violations, %.1f/s\n", //nolint:errcheck // the last line is checked
+		_, _ = fmt.Fprintf(d.out, "%d of %d schedules, %d violations, %.1f/s\n",
 			d.done(), total.Schedules, len(total.Failing), float64(d.done())/(d.before+d.now().Sub(d.started).Seconds()))
 	}
 	d.mu.Unlock()
@@ -216,7 +216,7 @@ func (d *driver) explain() {
 	}
 	for _, seed := range shown[:min(len(shown), most)] {
 		output, err := d.child("-worker=1", "-shrink", "-schedules=1", fmt.Sprintf("-seed=%d", seed)).CombinedOutput()
-		_, _ = fmt.Fprintf(d.out, "\n%s%s\n", strings.TrimSuffix(string(output), "PASS\n"), errorText(err)) //nolint:errcheck // the last line is checked
+		_, _ = fmt.Fprintf(d.out, "\n%s%s\n", strings.TrimSuffix(string(output), "PASS\n"), errorText(err))
 	}
 }
 
@@ -233,10 +233,10 @@ func (d *driver) table() {
 	kinds := slices.SortedFunc(maps.Keys(total.Kinds), func(a, b string) int {
 		return cmp.Or(cmp.Compare(total.Kinds[b], total.Kinds[a]), cmp.Compare(a, b))
 	})
-	_, _ = fmt.Fprintf(d.out, "\n%9s  what was injected\n", "times") //nolint:errcheck // the last line is checked
+	_, _ = fmt.Fprintf(d.out, "\n%9s  what was injected\n", "times")
 	for _, kind := range kinds {
-		_, _ = fmt.Fprintf(d.out, "%9d  %s\n", total.Kinds[kind], kind) //nolint:errcheck // the last line is checked
+		_, _ = fmt.Fprintf(d.out, "%9d  %s\n", total.Kinds[kind], kind)
 	}
-	_, _ = fmt.Fprintf(d.out, "\n%d rentals were made, %d processes lived, %.1f virtual hours passed\n", //nolint:errcheck // the last line is checked
+	_, _ = fmt.Fprintf(d.out, "\n%d rentals were made, %d processes lived, %.1f virtual hours passed\n",
 		total.Rentals, total.Lives, float64(total.Virtual)/time.Hour.Seconds())
 }

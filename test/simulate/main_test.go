@@ -27,7 +27,7 @@ type settings struct {
 	keep   string
 }
 
-var chosen settings //nolint:gochecknoglobals // flags of a test binary
+var chosen settings
 
 func TestMain(m *testing.M) {
 	flag.Uint64Var(&chosen.schedules, "schedules", 0, "run so many schedules, as make simulate does; 0 runs the tests")

@@ -41,7 +41,9 @@ type Plan struct {
 	Pinned bool
 	// PageLimit is the greatest page of the API server; 0 is as asked.
 	PageLimit int
-	// Length is how long things go wrong. With Calm they then stop, the pools
+	// Peace is how long nothing goes wrong at first, so that something is rented.
+	Peace time.Duration
+	// Length is how long it is until things stop going wrong. With Calm they then stop, the pools
 	// converge, and everything is deleted.
 	Length time.Duration
 	Calm   bool
@@ -82,10 +84,11 @@ func newPlan(d *decider, c *Case, kinds []actKind) *Plan {
 		Seed: c.Seed, HA: dice.chance(400_000), PollSeconds: pick(dice, int32(5), 10, 15), LeakTerminate: dice.chance(250_000),
 		Pinned: dice.chance(700_000), PageLimit: pick(dice, 0, 0, 1, 2, 3), Calm: dice.chance(150_000), CreditMicros: 100_000_000,
 	}
-	p.Length = pick(dice, 45*time.Second, time.Minute, 2*time.Minute, 3*time.Minute, 4*time.Minute)
+	p.Length = pick(dice, time.Minute, 90*time.Second, 2*time.Minute, 3*time.Minute, 4*time.Minute)
 	if dice.chance(20_000) {
 		p.Length = 20 * time.Minute
 	}
+	p.Peace = pick(dice, 0, 0, 15*time.Second, 35*time.Second)
 	for range 2 + dice.below(4) {
 		p.Offers = append(p.Offers, int64(200_000+10_000*dice.below(30)))
 	}
@@ -139,7 +142,7 @@ func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
 	chosen = append(chosen, pick(dice, changes()...), pick(dice, changes()...))
 	every := pick(dice, 5*time.Second, 8*time.Second, 15*time.Second)
 	var acts []Act
-	for at := dice.between(time.Second, every); at < p.Length; at += dice.between(time.Second, 2*every) {
+	for at := p.Peace + dice.between(time.Second, every); at < p.Length; at += dice.between(time.Second, 2*every) {
 		kind := pick(dice, chosen...)
 		if isLie(kind) && slices.ContainsFunc(acts, func(act Act) bool { return isLie(act.Kind) }) {
 			continue

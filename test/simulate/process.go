@@ -156,7 +156,7 @@ func (p *process) await(ctx context.Context, place string) (*dice, error) {
 	dice := w.decide.at(p.name + " " + place)
 	switch rates := &w.plan.Rates; {
 	case dice.chance(rates.Crash) && w.inject(dice.id, "crash at an await point"):
-		p.kill("killed at " + place)
+		p.kill("killed at " + place) //nolint:contextcheck // the life of the next process is not this call's
 	case dice.chance(rates.Pause) && w.inject(dice.id, "pause at an await point"):
 		p.pause(dice.between(time.Second, 70*time.Second))
 	}
@@ -178,7 +178,9 @@ func (p *process) live() {
 
 // sleep waits in virtual time and ends with the process.
 func (p *process) sleep(dice *dice, d time.Duration) {
-	_ = p.sleepUnless(nil, dice, d) //nolint:staticcheck // no context, no error
+	if p.sleepUnless(nil, dice, d) != nil { //nolint:staticcheck // without a context it ends with the process only
+		p.live()
+	}
 }
 
 // sleepUnless waits in virtual time, until the context ends or as long as the
@@ -241,7 +243,7 @@ func (p *process) around(ctx context.Context, call apidouble.Call, do func() err
 	if err != nil {
 		return err
 	}
-	if err := w.apiTrouble(p, dice, call); err != nil {
+	if err = w.apiTrouble(p, dice, call); err != nil {
 		w.note(p.name, loopOf(ctx), "%s fails: %v", call, err)
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 type logSink struct {
 	process *process
 	loop    string
-	values  []any
 }
 
 var _ logr.LogSink = (*logSink)(nil)
@@ -92,7 +91,7 @@ var (
 )
 
 // Eventf implements events.EventRecorder.
-func (s eventSink) Eventf(object, _ runtime.Object, kind, reason, action, note string, args ...any) {
+func (s eventSink) Eventf(object, _ runtime.Object, kind, reason, action, note string, args ...any) { //nolint:revive // client-go's interface
 	text := fmt.Sprintf(note, args...)
 	w := s.process.world
 	w.secrets.check("an event", text)
@@ -106,7 +105,7 @@ func (s eventSink) Eventf(object, _ runtime.Object, kind, reason, action, note s
 }
 
 // AnnotatedEventf implements events.AnnotatedEventRecorder.
-func (s eventSink) AnnotatedEventf(object, related runtime.Object, _ map[string]string, kind, reason, action, note string, args ...any) {
+func (s eventSink) AnnotatedEventf(object, related runtime.Object, _ map[string]string, kind, reason, action, note string, args ...any) { //nolint:revive // client-go's interface
 	s.Eventf(object, related, kind, reason, action, note, args...)
 }
 

@@ -37,16 +37,6 @@ func (s *secrets) homeKeys() []string { return s.home }
 func (s *secrets) foreignKey() string { return s.other }
 func (s *secrets) wrongKey() string   { return s.wrong }
 
-// isHome is true for a key of the account.
-func (s *secrets) isHome(key string) bool {
-	for _, own := range s.home {
-		if own == key {
-			return true
-		}
-	}
-	return false
-}
-
 // add makes a secret known, in pieces: a part of one must not show either.
 func (s *secrets) add(secret string) {
 	const piece = 12

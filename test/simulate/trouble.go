@@ -60,11 +60,11 @@ type Breaks struct {
 }
 
 // lease is the lease that the controllers are given.
-func (b Breaks) lease(real *lease) controllers.Lease {
+func (b Breaks) lease(own *lease) controllers.Lease {
 	if b.FreshLease {
 		return alwaysFresh{}
 	}
-	return real
+	return own
 }
 
 type alwaysFresh struct{}

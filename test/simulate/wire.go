@@ -43,16 +43,9 @@ type exchange struct {
 func (t *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	p, ctx := t.process, request.Context()
 	w := p.world
-	e := &exchange{process: p, loop: loopOf(ctx), method: request.Method, path: request.URL.Path, query: request.URL.RawQuery, header: request.Header.Clone()}
-	if request.Body != nil {
-		body, err := io.ReadAll(request.Body)
-		if err != nil {
-			return nil, err
-		}
-		e.body = body
-		if err := request.Body.Close(); err != nil {
-			return nil, err
-		}
+	e, err := newExchange(p, request)
+	if err != nil {
+		return nil, err
 	}
 	w.checkLease(e)
 	place := e.loop + " " + e.method + " " + withoutNumbers(e.path)
@@ -83,6 +76,20 @@ func (t *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	w.note(p.name, e.loop, "%s %s: HTTP %d", e.method, e.path, e.response.StatusCode)
 	w.learn(e)
 	return e.response, nil
+}
+
+// newExchange reads a request.
+func newExchange(p *process, request *http.Request) (*exchange, error) {
+	e := &exchange{
+		process: p, loop: loopOf(request.Context()), method: request.Method,
+		path: request.URL.Path, query: request.URL.RawQuery, header: request.Header.Clone(),
+	}
+	if request.Body == nil {
+		return e, nil
+	}
+	body, err := io.ReadAll(request.Body)
+	e.body = body
+	return e, errors.Join(err, request.Body.Close())
 }
 
 // travel sends the request and waits for the answer.
@@ -133,7 +140,7 @@ func (e *exchange) serve() {
 		e.err = errAnswerLost // a connection that was closed without an answer
 		return
 	}
-	e.response = recorder.Result() //nolint:bodyclose // the client closes it
+	e.response = recorder.Result()
 	w.answered(e)
 }
 
@@ -142,4 +149,4 @@ func withoutNumbers(path string) string {
 	return numbers.ReplaceAllString(path, "N")
 }
 
-var numbers = regexp.MustCompile(`[0-9]{3,}|[0-9a-f]{32}`) //nolint:gochecknoglobals // compiled once
+var numbers = regexp.MustCompile(`[0-9]{3,}|[0-9a-f]{32}`)

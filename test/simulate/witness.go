@@ -3,6 +3,7 @@ package simulate
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func (t *witness) checkSecrets(event *apidouble.Event) {
 }
 
 func (t *witness) instanceChanged(event watch.EventType, instance *warmpool.WarmInstance, before client.Object, actor string) {
-	was, _ := before.(*warmpool.WarmInstance)
+	was, existed := before.(*warmpool.WarmInstance)
 	if event == watch.Deleted {
 		delete(t.instances, instance.UID)
 		t.removed[instance.UID] = instance
@@ -169,7 +170,7 @@ func (t *witness) instanceChanged(event watch.EventType, instance *warmpool.Warm
 			t.journaled[label] = t.world.now()
 		}
 	}
-	if was != nil && was.DeletionTimestamp == nil && instance.DeletionTimestamp != nil {
+	if existed && was.DeletionTimestamp == nil && instance.DeletionTimestamp != nil {
 		t.checkDeletion(was, actor)
 	}
 }
@@ -301,7 +302,7 @@ func (w *world) answered(e *exchange) {
 
 // learn notes what a process has read.
 func (w *world) learn(e *exchange) {
-	if e.method != "GET" || strings.TrimRight(e.path, "/") != "/api/v1/instances" || e.response.StatusCode != 200 {
+	if e.method != "GET" || strings.TrimRight(e.path, "/") != "/api/v1/instances" || e.response.StatusCode != http.StatusOK {
 		return
 	}
 	k := &e.process.knowledge
@@ -361,9 +362,9 @@ func (t *witness) listRead(p *process, begun time.Time, seen map[int64]bool) {
 // known is the time since when a process may not know of changes in the
 // account: the begin of the last list that it had judged by then.
 func (k *knowledge) known(by time.Time) time.Time {
-	for n := len(k.lists) - 1; n >= 0; n-- {
-		if judged := k.lists[n].judged; !judged.IsZero() && !judged.After(by) {
-			return k.lists[n].begun
+	for _, list := range slices.Backward(k.lists) {
+		if !list.judged.IsZero() && !list.judged.After(by) {
+			return list.begun
 		}
 	}
 	return time.Time{}

@@ -32,7 +32,7 @@ func TestWorker(t *testing.T) {
 		shrinkSeed(t, shared)
 		return
 	}
-	for n := uint64(chosen.worker-1) + chosen.skip*uint64(chosen.workers); n < chosen.schedules; n += uint64(chosen.workers) { //nolint:gosec // small and positive
+	for n := uint64(chosen.worker-1) + chosen.skip*uint64(chosen.workers); n < chosen.schedules; n += uint64(chosen.workers) {
 		result := runCase(t, shared, &Case{Seed: chosen.seed + n}, false)
 		told := report{Seed: result.Case.Seed, Kinds: map[string]int{}, Rentals: result.Rentals, Lives: result.Lives, Seconds: int64(result.Virtual.Seconds())}
 		for _, injection := range result.Injected {

@@ -120,6 +120,7 @@ func newWorld(ctx context.Context, shared *Shared, c *Case, verbose bool) (*worl
 		start: clock.RealClock{}.Now(), signals: map[string]*signal{}, cuts: map[string]time.Time{}, failed: make(chan struct{}),
 	}
 	w.plan = newPlan(w.decide, c, shared.acts)
+	w.decide.peace = w.plan.Peace
 	w.ctx, w.end = context.WithCancel(ctx)
 	for slot := range w.clocks {
 		w.clocks[slot] = &steppedClock{started: w.start}

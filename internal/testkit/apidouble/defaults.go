@@ -48,10 +48,10 @@ func (d *Defaults) apply(kind string, object client.Object) (client.Object, erro
 		return nil, fmt.Errorf("encoding %s: %w", kind, err)
 	}
 	var fields map[string]any
-	if err := json.Unmarshal(text, &fields); err != nil {
+	if err = json.Unmarshal(text, &fields); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", kind, err)
 	}
-	if err := fillIn(fields, d.schemas[kind]); err != nil {
+	if err = fillIn(fields, d.schemas[kind]); err != nil {
 		return nil, fmt.Errorf("filling in the defaults of %s: %w", kind, err)
 	}
 	if text, err = json.Marshal(fields); err != nil {
@@ -66,14 +66,7 @@ func fillIn(value any, schema *apiextensions.JSONSchemaProps) error {
 	case map[string]any:
 		for name := range schema.Properties {
 			inner := schema.Properties[name]
-			if present, found := value[name]; (!found || present == nil) && inner.Default != nil {
-				var fallback any
-				if err := json.Unmarshal(inner.Default.Raw, &fallback); err != nil {
-					return fmt.Errorf("reading the default of %s: %w", name, err)
-				}
-				value[name] = fallback
-			}
-			if err := fillIn(value[name], &inner); err != nil {
+			if err := fillInField(value, name, &inner); err != nil {
 				return err
 			}
 		}
@@ -88,4 +81,16 @@ func fillIn(value any, schema *apiextensions.JSONSchemaProps) error {
 		}
 	}
 	return nil
+}
+
+// fillInField sets one field of an object, and what is in it.
+func fillInField(fields map[string]any, name string, schema *apiextensions.JSONSchemaProps) error {
+	if fields[name] == nil && schema.Default != nil {
+		var fallback any
+		if err := json.Unmarshal(schema.Default.Raw, &fallback); err != nil {
+			return fmt.Errorf("reading the default of %s: %w", name, err)
+		}
+		fields[name] = fallback
+	}
+	return fillIn(fields[name], schema)
 }
