@@ -153,15 +153,17 @@ func (w *world) isClean() string {
 	return ""
 }
 
-// orphanPassword names a Secret that an instance has left behind; empty when
-// there is none.
+// orphanPassword names a Secret that an instance made after the trouble and has
+// left behind; empty when there is none. One from before may stay: when the API
+// server fails between two calls, nobody remembers it but its owner reference,
+// for Kubernetes' garbage collector. It bills nothing.
 func (w *world) orphanPassword() string {
 	page, err := w.api.List(apidouble.KindSecret, "", 0, "")
 	if err != nil {
 		return err.Error()
 	}
 	for _, object := range page.Objects {
-		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil {
+		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil && secret.CreationTimestamp.After(w.calmSince) {
 			return secret.Name
 		}
 	}

@@ -126,6 +126,7 @@ func (w *world) processOf(name string) *process {
 // pools converge, and when everything is deleted nothing bills.
 func (w *world) calmDown() {
 	w.decide.quiet()
+	w.calmSince = w.now()
 	w.note("", "CALM", "nothing goes wrong from here on")
 	w.vast.RemoveFault(0)
 	w.fault(simulator.FaultSpec{Name: simulator.FaultOffline, Params: map[string]string{"back": "true"}})

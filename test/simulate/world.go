@@ -63,8 +63,10 @@ type world struct {
 	decide  *decider
 	verbose bool
 	start   time.Time
-	ctx     context.Context //nolint:containedctx // the life of a schedule is what this type is
-	end     context.CancelFunc
+	// calmSince is when things stopped going wrong.
+	calmSince time.Time
+	ctx       context.Context //nolint:containedctx // the life of a schedule is what this type is
+	end       context.CancelFunc
 
 	api         *apidouble.Store
 	users       *apidouble.Client
