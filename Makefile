@@ -16,9 +16,11 @@ TESTFLAGS ?=
 # PKG limits go test and the linter: make unit PKG=./internal/planner
 PKG ?= ./...
 # How long faults go on: make chaos SECONDS=60 SEED=1. Bash has a variable of
-# that name, so only the command line counts. SEED=0 draws a seed and prints it.
+# that name, so only the command line counts.
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),1200)
-SEED ?= 0
+# N and SEED say how many schedules make simulate runs, and from which seed on.
+N ?= 20000
+SEED ?= 1
 # FUZZTIME is how long each fuzz target runs.
 FUZZTIME ?= 30s
 # KUBEBUILDER_ASSETS names a directory with etcd, kube-apiserver and kubectl.
@@ -74,7 +76,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos
+	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos ./test/simulate
 	@$(MAKE) --no-print-directory faults
 
 .PHONY: faults
@@ -84,6 +86,16 @@ faults: go k8s ## Every fault of the simulator and every bad input, and what the
 .PHONY: e2e
 e2e: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.
 	@$(MAKE) --no-print-directory run ARGS=--once
+
+.PHONY: simulate
+simulate: go ## Run N schedules of the deterministic simulation from SEED on; N=1 prints the log of one.
+	@$(call simulation)
+	@exec $(BIN)/simulate.test -schedules=$(N) -seed=$(SEED)
+
+.PHONY: soak
+soak: go ## Run a million schedules, for hours; after Ctrl-C it goes on where it was.
+	@$(call simulation)
+	@exec $(BIN)/simulate.test -schedules=1000000 -seed=$(SEED) -state=$(BIN)/soak-$(SEED).json
 
 .PHONY: lint
 lint: go $(GOLANGCI_LINT) ## Run the linters, the arrows between packages included.
@@ -147,6 +159,12 @@ clean: ## Remove what was built in this clone; Go's build cache stays.
 # build compiles commands of this module into bin/, named as their directories.
 define build
 mkdir -p $(BIN) && CGO_ENABLED=0 go build -trimpath -o $(BIN)/ $(1)
+endef
+
+# simulation builds the program of make simulate: virtual time is Go's own, which
+# only a test binary has.
+define simulation
+mkdir -p $(BIN) && CGO_ENABLED=0 go test -c -trimpath -o $(BIN)/simulate.test ./test/simulate
 endef
 
 # controlplane builds the named programs, unless KUBEBUILDER_ASSETS points elsewhere.

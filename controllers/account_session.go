@@ -167,7 +167,9 @@ func (a *accountSession) spendState(account *warmpool.VastAccount, leaseFresh bo
 		Mode:     planner.AccountMode(account.Spec.Mode),
 		Deleting: !account.DeletionTimestamp.IsZero(), LeaseFresh: leaseFresh,
 		CredentialsVerified: a.link.verified, IdentityStable: a.link.isStable(account),
-		SeenTrustedSweep: a.trust.SeenTrusted, LastSweep: a.verdict,
+		// Nothing is rented before it is written down whose account it is: the
+		// next process could not tell this user's list from another's (I5).
+		SeenTrustedSweep: a.trust.SeenTrusted && account.Status.UserID != 0, LastSweep: a.verdict,
 		LastTrustedSweepAt: a.trust.LastTrustedAt, MaxSweepAge: maxSweepAge(account, a.sweepTook),
 		BreakerTripped: a.trust.BreakerTripped,
 		BalanceKnown:   a.link.verified, BalanceUSD: a.link.user.BalanceUSD,

@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,7 +15,9 @@ import (
 // answer that did not change is not written again.
 func (r *VastAccountReconciler) reportPending(ctx context.Context, in *rentInput, choice *rentChoice) error {
 	now := metav1.Time{Time: r.Clock.Now()}
-	for uid, admission := range choice.deferred {
+	// In a fixed order, so that a run can be repeated step by step.
+	for _, uid := range slices.Sorted(maps.Keys(choice.deferred)) {
+		admission := choice.deferred[uid]
 		instance, found := in.instances[uid]
 		if !found || !instance.DeletionTimestamp.IsZero() {
 			continue

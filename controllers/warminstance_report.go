@@ -46,10 +46,14 @@ func (r *WarmInstanceReconciler) reportSurely(ctx context.Context, in *instanceI
 func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, decision *planner.HealthDecision) error {
 	before, after := in.instance, in.instance.DeepCopy()
 	now := metav1.Time{Time: in.health.Now}
-	for kind, answer := range map[string]planner.HealthCondition{
-		warmpool.ConditionRunning: decision.Running, warmpool.ConditionStarted: decision.Started, warmpool.ConditionReady: shownReady(decision),
+	// In a fixed order, which is the one in which new conditions stay.
+	for _, answer := range []struct {
+		kind string
+		planner.HealthCondition
+	}{
+		{warmpool.ConditionRunning, decision.Running}, {warmpool.ConditionStarted, decision.Started}, {warmpool.ConditionReady, shownReady(decision)},
 	} {
-		conditionsAt(&after.Status.Conditions, now).set(kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
+		conditionsAt(&after.Status.Conditions, now).set(answer.kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
 	r.reportProof(in, after, now)
 	if after.Status.ReadyTime == nil && isConditionTrue(after.Status.Conditions, warmpool.ConditionReady) {

@@ -171,6 +171,8 @@ type RecordedRental struct {
 	Own bool
 	// Attempt is the number of the attempt that made it, 0 when unknown.
 	Attempt int32
+	// Listed is true once a trusted sweep has shown it.
+	Listed bool
 }
 
 // RecordedRentals returns every rental that the instance records and that is
@@ -180,7 +182,7 @@ func (i *Instance) RecordedRentals() []RecordedRental {
 	if i.HasRental() {
 		recorded = append(recorded, RecordedRental{
 			ID: i.Rental.ID, USDPerHour: i.ownRentalCost(), RecordedAt: i.Rental.RecordedAt,
-			Own: true, Attempt: i.attemptOf(i.Rental.ID),
+			Own: true, Attempt: i.attemptOf(i.Rental.ID), Listed: i.Rental.ObservedUSDPerHour > 0,
 		})
 	}
 	for k := range i.Attempts {
@@ -191,6 +193,8 @@ func (i *Instance) RecordedRentals() []RecordedRental {
 		recorded = append(recorded, RecordedRental{
 			ID: attempt.RentalID, USDPerHour: max(attempt.QuotedUSDPerHour, 0),
 			RecordedAt: attempt.FinishedAt, Attempt: attempt.Number,
+			// A refusal named it, or else a sweep has found it.
+			Listed: attempt.Outcome != OutcomeRejected,
 		})
 	}
 	return recorded

@@ -62,8 +62,8 @@ func TestRecordedRentals(t *testing.T) {
 		Attempt{Number: 3, RentalID: 9, RentalGone: true, Outcome: OutcomeRejected},
 	)
 	want := []RecordedRental{
-		{ID: 1, USDPerHour: usd(40), RecordedAt: moment(1), Own: true, Attempt: 1},
-		{ID: 8, USDPerHour: usd(30), RecordedAt: moment(9), Attempt: 2},
+		{ID: 1, USDPerHour: usd(40), RecordedAt: moment(1), Own: true, Attempt: 1, Listed: true},
+		{ID: 8, USDPerHour: usd(30), RecordedAt: moment(9), Attempt: 2, Listed: true},
 	}
 	if diff := cmp.Diff(want, instance.RecordedRentals()); diff != "" {
 		t.Errorf("RecordedRentals (-want +got):\n%s", diff)

@@ -174,7 +174,8 @@ type TerminationPlan struct {
 // caller sends none with credentials of another account.
 //
 // A rental is confirmed gone when it was absent from two trusted sweeps, begun
-// at least 30 s apart and after the last destroy request, and a point lookup
+// at least 30 s apart (120 s for one that no sweep has ever shown) and after the
+// last destroy request, and a point lookup
 // made after that says so, and the latest sweep is trusted and does not show it.
 // Being seen again takes all evidence away.
 //
@@ -243,7 +244,7 @@ func (t *terminator) weigh(rental *RecordedRental) bool {
 	if t.rows[rental.ID] != nil || (answered && !lookup.Gone) {
 		evidence.Absence, evidence.AbsentAt = Absence{}, time.Time{}
 	} else {
-		evidence = evidence.missedBy(&t.in.Sweep, rental.RecordedAt)
+		evidence = evidence.missedBy(&t.in.Sweep, rental)
 		//warmpool:gate gone-lookup-after-the-lists
 		answered = asked && evidence.isAbsent() && !lookup.At.Before(evidence.AbsentAt)
 	}
@@ -265,16 +266,22 @@ func (t *terminator) weigh(rental *RecordedRental) bool {
 func (e *RentalEvidence) isAbsent() bool { return !e.AbsentAt.IsZero() }
 
 // missedBy returns the evidence after a sweep that did not show the rental.
-func (e *RentalEvidence) missedBy(sweep *Sweep, recordedAt time.Time) RentalEvidence {
-	notBefore := recordedAt.Add(statusGrain)
+func (e *RentalEvidence) missedBy(sweep *Sweep, rental *RecordedRental) RentalEvidence {
+	notBefore := rental.RecordedAt.Add(statusGrain)
 	//warmpool:gate gone-after-the-last-request
 	if e.LastRequestAt.After(notBefore) {
 		notBefore = e.LastRequestAt
 	}
 	after := *e
 	after.Absence = e.Absence.observe(sweep, notBefore)
+	span := goneSpan
+	if !rental.Listed {
+		// It may be so new that reads do not show it yet: what was never there
+		// to be seen is gone no sooner than an attempt counts as never made (I6).
+		span = abandonSpan
+	}
 	//warmpool:gate gone-thirty-seconds-apart
-	if !after.isAbsent() && after.Absence.Sweeps >= goneSweeps && after.Absence.Span() >= goneSpan {
+	if !after.isAbsent() && after.Absence.Sweeps >= goneSweeps && after.Absence.Span() >= span {
 		after.AbsentAt = sweep.Listing.FinishedAt
 	}
 	return after

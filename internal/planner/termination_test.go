@@ -295,6 +295,38 @@ func TestPlanTerminationsNewRentalIsNotLost(t *testing.T) {
 	}
 }
 
+// TestPlanTerminationsUnlistedRentalIsNotGoneSoon: reads may not show a new
+// rental for a minute. One that was never seen is not taken for gone as fast as
+// one that was seen and went.
+func TestPlanTerminationsUnlistedRentalIsNotGoneSoon(t *testing.T) {
+	for name, tc := range map[string]struct {
+		listed bool
+		gone   int
+	}{
+		"was seen before": {true, 30},
+		"was never seen":  {false, 120},
+	} {
+		t.Run(name, func(t *testing.T) {
+			instance := rented("a", 1, usd(40))
+			if !tc.listed {
+				instance.Rental.ObservedUSDPerHour, instance.Rental.PriceKnown = 0, false
+			}
+			var memory TerminationMemory
+			asked := -1
+			for second := 10; second <= 200 && asked < 0; second += 10 {
+				plan := terminate(memory, sweepAt(second), nil, instance)
+				memory = plan.Memory
+				if len(plan.NeedLookup) > 0 {
+					asked = second - 10
+				}
+			}
+			if asked != tc.gone {
+				t.Errorf("a look-up was asked for after %d s of absence, not %d", asked, tc.gone)
+			}
+		})
+	}
+}
+
 func TestPlanTerminationsStuck(t *testing.T) {
 	tests := map[string]struct {
 		instance Instance

@@ -121,6 +121,8 @@ type Market struct {
 	Replicas int
 	// Frozen stops all drift: nothing changes but by renting and by command.
 	Frozen bool
+	// Recording is what Offers take from a recorded machine; nil reads it again.
+	Recording *Recording
 }
 
 // Config configures a simulation. The zero value is a recorded, drifting market
@@ -160,6 +162,9 @@ type Config struct {
 	UnauthorizedStatus int
 	// Backend is what runs behind the ports of a rental; nil is a ComfyUI (see ComfyBackend).
 	Backend Backend
+	// Observer is told of every rental of the account that begins or ends, at
+	// that moment; it must not call the simulator. Nil is nobody.
+	Observer func(Moment)
 }
 
 // The defaults of Config.

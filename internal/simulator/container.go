@@ -37,6 +37,16 @@ func (w *world) startContainer(r *rental) {
 	c := &container{gate: newGate(), ports: map[string]int{}}
 	r.container = c
 	listens := map[int]func() (net.Listener, error){}
+	if w.portless {
+		w.openFakePorts(r, c)
+	} else {
+		w.openPorts(r, c, listens)
+	}
+	w.startBackend(r, c, listens)
+}
+
+// openPorts reserves every published port and collects what the backend listens on.
+func (w *world) openPorts(r *rental, c *container, listens map[int]func() (net.Listener, error)) {
 	for _, name := range r.order.ports {
 		container, proto, _ := strings.Cut(name, "/")
 		number, err := strconv.Atoi(container)
@@ -67,6 +77,10 @@ func (w *world) startContainer(r *rental) {
 		}
 		w.background.Go(func() { serveSimple(listener, number == sshPort) })
 	}
+}
+
+// startBackend starts what runs in the container.
+func (w *world) startBackend(r *rental, c *container, listens map[int]func() (net.Listener, error)) {
 	spec := BackendSpec{
 		RentalID: r.id, Boot: r.boots, Image: r.order.image, OnStart: r.order.onStart,
 		Env: w.containerEnv(r), GPUName: asString(r.row["gpu_name"]), GPUs: r.size,
@@ -90,7 +104,11 @@ func (w *world) stopContainer(r *rental) {
 		return
 	}
 	c.gate.close()
-	if c.instance != nil {
+	switch {
+	case c.instance == nil:
+	case w.portless:
+		c.instance.Stop()
+	default:
 		w.background.Go(c.instance.Stop)
 	}
 }

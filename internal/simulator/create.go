@@ -239,6 +239,7 @@ func (w *world) rent(o *offer, order createOrder, label *string, owner *account)
 	w.reprice(r, base)
 	w.provision(r)
 	w.at(r.endDate, func() { w.expire(r) })
+	w.notify(r, false)
 	return r
 }
 

@@ -66,9 +66,14 @@ func seedMarket(cfg Config, now time.Time) (*market, error) {
 	if cfg.Market.Offers != nil || cfg.Market.Limit > 0 {
 		most = 1
 	}
-	snapshots, err := loadRecordings(most)
-	if err != nil {
-		return nil, err
+	var snapshots [][]map[string]any
+	if cfg.Market.Recording != nil && most == 1 {
+		snapshots = [][]map[string]any{cfg.Market.Recording.rows}
+	} else {
+		var err error
+		if snapshots, err = loadRecordings(most); err != nil {
+			return nil, err
+		}
 	}
 	m := newMarket(cfg.Seed)
 	switch {

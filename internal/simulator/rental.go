@@ -346,6 +346,7 @@ func (w *world) end(r *rental, reason string, linger time.Duration) {
 	w.closeBill(r)
 	r.record.End, r.record.EndReason = w.now, reason
 	r.goneAt = w.now.Add(linger)
+	w.notify(r, true)
 	w.freeGPUs(r)
 	delete(w.keys, r.instanceAPIKey)
 	w.at(r.goneAt, func() {

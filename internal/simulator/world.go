@@ -24,6 +24,8 @@ type world struct {
 	sshHost string
 	sshPort int
 	baseURL string
+	// portless is true in a simulation without sockets.
+	portless bool
 	// clock is simulated time.
 	clock *simClock
 

@@ -1,0 +1,171 @@
+package simulate
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/testkit/apidouble"
+)
+
+// restoreSpecs puts back what people changed and made wrong, so that there is
+// something to converge to.
+func (w *world) restoreSpecs() {
+	w.setKey(w.secrets.homeKeys()[0])
+	w.createAccount()
+	w.helpAccountGo()
+	w.editAccount(func(account *warmpool.VastAccount) {
+		account.Spec.Mode = warmpool.AccountActive
+		account.Spec.CeilingUSDPerHour = warmpool.USD(fleet.USDMicros(w.plan.AccountCeilingMicros).String())
+	})
+	for k := range w.plan.Pools {
+		w.createPool(&w.plan.Pools[k])
+		edit(w, &warmpool.WarmPool{}, w.plan.Pools[k].Name, func(pool *warmpool.WarmPool) { pool.Spec.Mode = warmpool.PoolActive })
+	}
+	for _, record := range w.vast.Meter().Live(ourPrefix) {
+		w.check(w.vast.ClearBackendFault(record.ID, comfyHangs))
+	}
+}
+
+// helpAccountGo deletes the instances of an account that is being deleted: it
+// waits for them, and pools give up no instance for its sake.
+func (w *world) helpAccountGo() {
+	var account warmpool.VastAccount
+	key := types.NamespacedName{Namespace: namespace, Name: accountName}
+	if w.users.Get(w.ctxOfUsers(), key, &account) != nil || account.DeletionTimestamp == nil {
+		return
+	}
+	for _, instance := range w.instances() {
+		w.remove(&warmpool.WarmInstance{}, instance.Name)
+	}
+}
+
+// isConverged says what is missing (I7): every pool has its replicas ready, or
+// nothing on the market fits under a ceiling any more.
+func (w *world) isConverged() string {
+	// An account or a pool that was being deleted is gone by and by, and is made again.
+	w.restoreSpecs()
+	var missing []string
+	byPool := map[string][]*warmpool.WarmInstance{}
+	for _, instance := range w.instances() {
+		byPool[instance.Spec.PoolRef.Name] = append(byPool[instance.Spec.PoolRef.Name], instance)
+	}
+	page, err := w.api.List(apidouble.KindWarmPool, namespace, 0, "")
+	if err != nil {
+		return err.Error()
+	}
+	if len(page.Objects) < len(w.plan.Pools) {
+		return "a pool is not there yet"
+	}
+	for _, object := range page.Objects {
+		if pool, ok := object.(*warmpool.WarmPool); ok {
+			if what := w.missingIn(pool, byPool[pool.Name]); what != "" {
+				missing = append(missing, pool.Name+": "+what)
+			}
+		}
+	}
+	return strings.Join(missing, "; ")
+}
+
+// missingIn says what one pool lacks.
+func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmInstance) string {
+	ready, others, committed := count(instances)
+	want := 0
+	if pool.Spec.Replicas != nil {
+		want = int(*pool.Spec.Replicas)
+	}
+	if others > 0 {
+		return fmt.Sprintf("%d instances are neither ready nor gone", others)
+	}
+	if ready == want || (ready < want && !w.affords(pool, committed)) {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d are ready, and another one would fit", ready, want)
+}
+
+// count counts the instances of a pool that are ready and unclaimed, and those
+// that are on their way up or down, and adds up what they cost.
+func count(instances []*warmpool.WarmInstance) (ready, others int, committed int64) {
+	for _, instance := range instances {
+		isReady := meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady)
+		switch {
+		case instance.DeletionTimestamp != nil, instance.Status.Failure != nil:
+			others++
+		case isReady && instance.Spec.ClaimRef == nil:
+			ready++
+		case instance.Status.Rental != nil && instance.Spec.ClaimRef == nil:
+			others++
+		}
+		if instance.Status.Rental != nil {
+			committed += max(micros(string(instance.Status.Price.CurrentUSDPerHour)), micros(string(instance.Status.Price.QuotedUSDPerHour)))
+		}
+	}
+	return ready, others, committed
+}
+
+// affords is true when the market has an offer that fits the pool and the account.
+func (w *world) affords(pool *warmpool.WarmPool, committed int64) bool {
+	account := int64(0)
+	for _, record := range w.vast.Meter().Live("") {
+		account += price(&record)
+	}
+	offers := w.vast.OpenOffers(diskGB)
+	if len(offers) == 0 {
+		return false
+	}
+	cheapest := offers[0].MicrosPerHour
+	return committed+cheapest <= micros(string(pool.Spec.Cost.CeilingUSDPerHour)) && account+cheapest <= w.plan.AccountCeilingMicros
+}
+
+// removeAll deletes all pools and then the account, as a person does.
+func (w *world) removeAll() {
+	for k := range w.plan.Pools {
+		w.remove(&warmpool.WarmPool{}, w.plan.Pools[k].Name)
+	}
+	w.remove(&warmpool.VastAccount{}, accountName)
+}
+
+// isClean says what is left (I7): objects, passwords, and rentals that bill.
+func (w *world) isClean() string {
+	for _, kind := range []string{apidouble.KindWarmInstance, apidouble.KindWarmPool, apidouble.KindVastAccount} {
+		page, err := w.api.List(kind, "", 0, "")
+		if err != nil {
+			return err.Error()
+		}
+		if len(page.Objects) > 0 {
+			return fmt.Sprintf("%s %s is still there", kind, page.Objects[0].GetName())
+		}
+	}
+	if name := w.orphanPassword(); name != "" {
+		return "Secret " + name + " is still there"
+	}
+	for id, seen := range w.witness.rentals {
+		if _, alive := w.vast.LifeOf(id); alive && seen.ours && !seen.taken && !w.witness.wasAbandoned(seen) {
+			return fmt.Sprintf("rental %d still bills", id)
+		}
+	}
+	return ""
+}
+
+// orphanPassword names a Secret that an instance made after the trouble and has
+// left behind; empty when there is none. One from before may stay: when the API
+// server fails between two calls, nobody remembers it but its owner reference,
+// for Kubernetes' garbage collector. It bills nothing.
+func (w *world) orphanPassword() string {
+	page, err := w.api.List(apidouble.KindSecret, "", 0, "")
+	if err != nil {
+		return err.Error()
+	}
+	for _, object := range page.Objects {
+		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil && secret.CreationTimestamp.After(w.calmSince) {
+			return secret.Name
+		}
+	}
+	return ""
+}
