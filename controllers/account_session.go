@@ -30,6 +30,7 @@ type accountSession struct {
 	attempts map[planner.AttemptKey]planner.Absence
 	leaks    planner.LeakMemory
 	ends     planner.TerminationMemory
+	ledger   ledgerSession
 	lookups  map[int64]planner.Lookup
 	// elsewhere holds the UIDs of WarmInstances of other accounts.
 	elsewhere map[string]bool

@@ -40,11 +40,13 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 	}
 	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
 	reportSweep(status, plan, now)
+	written := r.keepLedger(ctx, in, plan)
 	status.BlockedMachines = blockedStatus(plan.blocked)
 	r.setAccountConditions(in, plan, now)
 	if err := r.Client.Status().Update(ctx, account); err != nil {
 		return err
 	}
+	written()
 	r.accountEvents(before, account)
 	return nil
 }
@@ -168,6 +170,7 @@ func (r *VastAccountReconciler) setAccountConditions(in *sweepInput, plan *sweep
 		identityCondition(in, account),
 		{warmpool.ConditionListTrusted, plan.verdict.Trusted, plan.verdict.Reason, plan.verdict.Message},
 		ceilingCondition(account),
+		budgetCondition(account, now.Time),
 		balanceCondition(account, &state),
 		leaksCondition(account),
 		{warmpool.ConditionAPICompatible, plan.verdict.Reason != planner.ReasonAPIDeprecated, reasonAsIs, "No call that Warmpool needs has been retired by Vast.ai."},

@@ -76,6 +76,7 @@ func sizePool(in *poolInput) planner.SizePool {
 		EmergencyStop:     in.account != nil && in.account.Spec.Mode == warmpool.AccountEmergencyStop,
 		ScaleDownOrder:    planner.ScaleDownOrder(spec.ScaleDown.Order),
 		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)),
+		Budgets:           spendVerdict(in),
 	}
 }
 
