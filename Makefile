@@ -76,8 +76,12 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos ./test/simulate
+	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos ./test/simulate ./test/ledger
 	@$(MAKE) --no-print-directory faults
+
+.PHONY: ledger
+ledger: go ## Thirty simulated days of rentals and faults: the ledger against the simulator's meter.
+	go test -count=1 -v -timeout 15m $(TESTFLAGS) ./test/ledger
 
 .PHONY: faults
 faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees.

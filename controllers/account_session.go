@@ -31,6 +31,7 @@ type accountSession struct {
 	attempts map[planner.AttemptKey]planner.Absence
 	leaks    planner.LeakMemory
 	ends     planner.TerminationMemory
+	ledger   ledgerSession
 	lookups  map[int64]planner.Lookup
 	// lookupFails counts the look-ups of a rental in a row that told nothing.
 	lookupFails map[int64]int

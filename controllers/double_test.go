@@ -94,6 +94,10 @@ func (*scriptedProvider) AttachSSHKey(context.Context, int64, string) error { re
 
 func (*scriptedProvider) SetLabel(context.Context, int64, string) error { return nil }
 
+func (*scriptedProvider) Charges(context.Context, time.Time, time.Time) ([]fleet.Charge, error) {
+	return nil, nil
+}
+
 func (*scriptedProvider) PendingPriceIncreases(context.Context) ([]fleet.PriceIncrease, error) {
 	return nil, nil
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	"github.com/warmpool-dev/warmpool/internal/fleet"
 )
@@ -40,11 +41,19 @@ type Operator interface {
 	Logs(ctx context.Context, rentalID int64, lines int) (string, error)
 }
 
+// Bookkeeper says what was charged.
+type Bookkeeper interface {
+	// Charges returns what was billed for days of UTC between two moments. It
+	// lags by hours.
+	Charges(ctx context.Context, from, to time.Time) ([]fleet.Charge, error)
+}
+
 // Provider is one Vast.ai account, reached with one key.
 type Provider interface {
 	Market
 	Inventory
 	Operator
+	Bookkeeper
 }
 
 // Connect makes a Provider for an API key and the base URL of the account

@@ -76,7 +76,7 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 		pool := &pools.Items[k]
 		if pool.Spec.AccountRef.Name == key.Name {
 			in.pools[poolKey(pool.Namespace, pool.Name)] = pool
-			admissionPools = append(admissionPools, admissionPool(pool))
+			admissionPools = append(admissionPools, withBudgets(admissionPool(pool), pool, &account, now))
 		}
 	}
 	for k := range live {
@@ -85,7 +85,8 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 	in.state = planner.AdmissionState{
 		Instances: plannerInstances(live, session.isInFlight),
 		Listing:   session.lastListing(), Account: r.spendState(ctx, &account, session),
-		Blocked: plannerBlocked(account.Status.BlockedMachines), Now: now,
+		AccountBudgets: accountBudgets(&account, now),
+		Blocked:        plannerBlocked(account.Status.BlockedMachines), Now: now,
 	}
 	in.pending = planner.RankPending(admissionPools, in.state.Instances, now)
 	if len(in.pending.Candidates) == 0 && len(in.pending.Deferrals) == 0 {
@@ -290,6 +291,10 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	//warmpool:gate recheck-still-wanted
 	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
+	}
+	//warmpool:gate recheck-budgets
+	if deferral := recheckBudgets(&account, &pool, planned, in.session.lastListing(), r.Clock.Now()); deferral != nil {
+		return deferral, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
 		UID: string(instance.UID), AttemptNumber: attempt.Number,

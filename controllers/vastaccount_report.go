@@ -41,11 +41,13 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 	}
 	status.CommittedUSDPerHour = signedUSD(planner.AccountCommitted(in.planned, in.session.lastListing()))
 	reportSweep(status, in, plan, now)
+	written := r.keepLedger(ctx, in, plan)
 	status.BlockedMachines = blockedStatus(plan.blocked)
 	r.setAccountConditions(ctx, in, plan, now)
 	if err := r.Client.Status().Update(ctx, account); err != nil {
 		return err
 	}
+	written()
 	r.accountEvents(before, account)
 	return nil
 }
@@ -174,6 +176,7 @@ func (r *VastAccountReconciler) setAccountConditions(ctx context.Context, in *sw
 		identityCondition(in, account, state.Twin),
 		{warmpool.ConditionListTrusted, plan.verdict.Trusted, plan.verdict.Reason, plan.verdict.Message},
 		ceilingCondition(account, planner.Committed(in.planned)),
+		budgetCondition(account, now.Time),
 		balanceCondition(account, &state),
 		leaksCondition(account),
 		stuckCondition(in), clockCondition(in.link.provider),

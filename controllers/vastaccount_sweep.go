@@ -239,3 +239,11 @@ func failuresOf(instances []planner.Instance) []fleet.Failure {
 	}
 	return failures
 }
+
+// SweepOnce makes one sweep of an account at once, as the controller does by
+// itself after each poll period, and says after which time the next is due. It
+// is for programs that drive the sweeps on a clock of their own.
+func (r *VastAccountReconciler) SweepOnce(ctx context.Context, account types.NamespacedName) (time.Duration, error) {
+	result, err := r.reconcileSweep(ctx, ctrl.Request{NamespacedName: account})
+	return result.RequeueAfter, err
+}

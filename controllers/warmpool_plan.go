@@ -86,6 +86,7 @@ func sizePool(in *poolInput) planner.SizePool {
 		ScaleDownOrder:    planner.ScaleDownOrder(spec.ScaleDown.Order),
 		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)), MaxInstanceUSDPerHour: usdOf(string(spec.Cost.MaxInstanceUSDPerHour)),
 		OverCeiling: planner.OverCeilingPolicy(spec.Cost.OverCeilingPolicy),
+		Budgets:     spendVerdict(in),
 	}
 }
 

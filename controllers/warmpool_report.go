@@ -35,6 +35,7 @@ func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *po
 		CommittedUSDPerHour: signedUSD(verdict.CommittedUSDPerHour), ObservedUSDPerHour: signedUSD(verdict.ObservedUSDPerHour),
 		HeadroomUSDPerHour: signedUSD(verdict.HeadroomUSDPerHour),
 	}
+	showSpent(in, &before.Status.Cost, &status.Cost)
 	status.LastAdmission = shownAdmission(in, verdict, status.LastAdmission)
 	status.Failures = failuresStatus(in, plan)
 	for _, answer := range verdict.Conditions {

@@ -10,6 +10,8 @@ const (
 	ConditionFullyProvisioned = "FullyProvisioned"
 	// ConditionWithinCeiling: what is committed does not exceed the ceiling.
 	ConditionWithinCeiling = "WithinCeiling"
+	// ConditionWithinBudget: no budget of the pool or of its account is used up.
+	ConditionWithinBudget = "WithinBudget"
 	// ConditionAccountReady: the pool's account can rent.
 	ConditionAccountReady = "AccountReady"
 	// ConditionOffersAvailable: the last search had an offer that passes every filter.

@@ -39,6 +39,13 @@ type VastAccountSpec struct {
 	// dollars, instances that are not Warmpool's included: a decimal string such as "6.00".
 	// +required
 	CeilingUSDPerHour USD `json:"ceilingUSDPerHour"`
+	// budgets limit what everything in the account together spends in a day, a week or a month,
+	// instances that are not Warmpool's included. Their actions apply to all pools of the account.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=4
+	// +optional
+	Budgets []Budget `json:"budgets,omitempty"`
 	// minBalanceUSD is the credit that must be left after runwaySeconds of everything that is
 	// committed, or nothing is rented.
 	// +kubebuilder:default="5"
@@ -204,6 +211,18 @@ type VastAccountStatus struct {
 	// observedUSDPerHour is the sum of the prices in the last trusted sweep.
 	// +optional
 	ObservedUSDPerHour SignedUSD `json:"observedUSDPerHour,omitempty"`
+	// spentTodayUSD is what everything in the account spent since midnight UTC.
+	// +optional
+	SpentTodayUSD SignedUSD `json:"spentTodayUSD,omitempty"`
+	// spentMonthUSD is what it spent since the month began, in UTC.
+	// +optional
+	SpentMonthUSD SignedUSD `json:"spentMonthUSD,omitempty"`
+	// projectedMonthUSD is what the month will cost if everything goes on as it is.
+	// +optional
+	ProjectedMonthUSD SignedUSD `json:"projectedMonthUSD,omitempty"`
+	// ledger is what was spent, in total and by pool.
+	// +optional
+	Ledger *Ledger `json:"ledger,omitempty"`
 	// instances in the last trusted sweep.
 	// +optional
 	Instances AccountInstances `json:"instances"`
@@ -243,6 +262,7 @@ type VastAccountStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Spent-Month",type=string,JSONPath=`.status.spentMonthUSD`,priority=1
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a VastAccount has at most 63 characters: it is a label on its instances"
 type VastAccount struct {

@@ -124,6 +124,12 @@ type PoolCost struct {
 	// +kubebuilder:default=ScaleDownUnclaimed
 	// +optional
 	OverCeilingPolicy OverCeilingPolicy `json:"overCeilingPolicy,omitempty"`
+	// budgets limit what the pool spends in a day, a week or a month.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=4
+	// +optional
+	Budgets []Budget `json:"budgets,omitempty"`
 }
 
 // Probes says how the health of an instance is judged.
@@ -300,6 +306,18 @@ type PoolCostStatus struct {
 	// headroomUSDPerHour is the ceiling less what is committed.
 	// +optional
 	HeadroomUSDPerHour SignedUSD `json:"headroomUSDPerHour,omitempty"`
+	// spentTodayUSD is what the pool spent since midnight UTC.
+	// +optional
+	SpentTodayUSD SignedUSD `json:"spentTodayUSD,omitempty"`
+	// spentMonthUSD is what the pool spent since the month began, in UTC.
+	// +optional
+	SpentMonthUSD SignedUSD `json:"spentMonthUSD,omitempty"`
+	// projectedMonthUSD is what the month will cost if everything goes on as it is.
+	// +optional
+	ProjectedMonthUSD SignedUSD `json:"projectedMonthUSD,omitempty"`
+	// ledgerThrough is until when spending is counted in these figures.
+	// +optional
+	LedgerThrough *metav1.Time `json:"ledgerThrough,omitempty"`
 }
 
 // PoolFailures is the memory of what went wrong lately.
@@ -380,6 +398,7 @@ type PoolFailure struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.totalReplicas`,priority=1
 // +kubebuilder:printcolumn:name="Unknown",type=integer,JSONPath=`.status.unknownReplicas`,priority=1
+// +kubebuilder:printcolumn:name="Spent-Month",type=string,JSONPath=`.status.cost.spentMonthUSD`,priority=1
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:printcolumn:name="Account",type=string,JSONPath=`.spec.accountRef.name`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",message="the name of a WarmPool has at most 52 characters: the names of its instances and the label on them begin with it"

@@ -38,6 +38,7 @@ func NewCollector(reader client.Reader, now clock.PassiveClock, scrapeContext fu
 func collected() []string {
 	return []string{
 		nameReplicas, nameDesired, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
+		namePoolToday, namePoolMonth, namePoolProjected, nameAccountToday, nameAccountMonth, nameAccountProject, nameLedgerAge, nameCorrection,
 		nameCondition, nameUnknownRents, nameTerminatingAge, nameAccountBalance, nameAccountCommit, nameAccountCeiling,
 		nameAccountList, nameLeaks, nameListTrusted, nameBlocked,
 	}
@@ -106,6 +107,11 @@ func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.War
 	gauge(namePoolObserved, dollars(string(status.Cost.ObservedUSDPerHour)))
 	gauge(namePoolCeiling, dollars(string(pool.Spec.Cost.CeilingUSDPerHour)))
 	gauge(namePoolHeadroom, dollars(string(status.Cost.HeadroomUSDPerHour)))
+	if status.Cost.LedgerThrough != nil {
+		gauge(namePoolToday, dollars(string(status.Cost.SpentTodayUSD)))
+		gauge(namePoolMonth, dollars(string(status.Cost.SpentMonthUSD)))
+		gauge(namePoolProjected, dollars(string(status.Cost.ProjectedMonthUSD)))
+	}
 	gauge(nameFailures, float64(status.Failures.Consecutive))
 	gauge(nameUnknownRents, float64(status.UnknownReplicas))
 	gauge(nameTerminatingAge, oldest[poolName{pool.Namespace, pool.Name}])
@@ -118,6 +124,7 @@ func (c *Collector) collectAccount(out chan<- prometheus.Metric, account *warmpo
 	gauge(nameAccountBalance, dollars(string(status.BalanceUSD)))
 	gauge(nameAccountCommit, dollars(string(status.CommittedUSDPerHour)))
 	gauge(nameAccountCeiling, dollars(string(account.Spec.CeilingUSDPerHour)))
+	c.collectLedger(gauge, status)
 	gauge(nameAccountList, float64(status.Instances.Ours), "ours")
 	gauge(nameAccountList, float64(status.Instances.Foreign), "foreign")
 	gauge(nameLeaks, float64(len(status.SuspectedLeaks)))
@@ -128,6 +135,21 @@ func (c *Collector) collectAccount(out chan<- prometheus.Metric, account *warmpo
 	}
 	gauge(nameListTrusted, trusted)
 	c.collectConditions(out, "VastAccount", account, status.Conditions)
+}
+
+// collectLedger sends what was spent, once it is counted: 0 would look as if
+// nothing had been.
+func (c *Collector) collectLedger(gauge func(string, float64, ...string), status *warmpool.VastAccountStatus) {
+	if status.Ledger == nil {
+		return
+	}
+	gauge(nameAccountToday, dollars(string(status.SpentTodayUSD)))
+	gauge(nameAccountMonth, dollars(string(status.SpentMonthUSD)))
+	gauge(nameAccountProject, dollars(string(status.ProjectedMonthUSD)))
+	gauge(nameLedgerAge, c.clock.Since(status.Ledger.Through.Time).Seconds())
+	if correction := status.Ledger.LastCorrection; correction != nil {
+		gauge(nameCorrection, dollars(string(correction.CorrectionUSD)))
+	}
 }
 
 // sender sends gauges of one object.

@@ -20,11 +20,19 @@ const (
 	namePoolObserved   = "warmpool_observed_usd_per_hour"
 	namePoolCeiling    = "warmpool_ceiling_usd_per_hour"
 	namePoolHeadroom   = "warmpool_headroom_usd_per_hour"
+	namePoolToday      = "warmpool_spent_today_usd"
+	namePoolMonth      = "warmpool_spent_month_usd"
+	namePoolProjected  = "warmpool_projected_month_usd"
 	nameCondition      = "warmpool_condition"
 	nameFailures       = "warmpool_consecutive_failures"
 	nameAccountBalance = "warmpool_account_balance_usd"
 	nameAccountCommit  = "warmpool_account_committed_usd_per_hour"
 	nameAccountCeiling = "warmpool_account_ceiling_usd_per_hour"
+	nameAccountToday   = "warmpool_account_spent_today_usd"
+	nameAccountMonth   = "warmpool_account_spent_month_usd"
+	nameAccountProject = "warmpool_account_projected_month_usd"
+	nameLedgerAge      = "warmpool_account_ledger_age_seconds"
+	nameCorrection     = "warmpool_account_ledger_correction_usd"
 	nameAccountList    = "warmpool_account_instances"
 	nameLeaks          = "warmpool_suspected_leaks"
 	nameListTrusted    = "warmpool_list_trusted"
@@ -51,6 +59,9 @@ func Descriptions() []Description {
 		{namePoolObserved, "What Vast.ai reports for the rentals of a pool, in dollars per hour.", "gauge", pool},
 		{namePoolCeiling, "Ceiling of a pool, in dollars per hour.", "gauge", pool},
 		{namePoolHeadroom, "Ceiling of a pool less what is committed, in dollars per hour.", "gauge", pool},
+		{namePoolToday, "What a pool has spent since midnight UTC, in dollars.", "gauge", pool},
+		{namePoolMonth, "What a pool has spent since the month began in UTC, in dollars.", "gauge", pool},
+		{namePoolProjected, "What the month will cost a pool if everything goes on as it is, in dollars.", "gauge", pool},
 		{nameFailures, "Failures of a pool in a row since an instance became ready.", "gauge", pool},
 		{nameCondition, "1 for the present status of a condition of a pool or an account.", "gauge", []string{"kind", "namespace", "name", "type", "status", "reason"}},
 		{nameUnknownRents, "Rents of a pool whose outcome is not known.", "gauge", pool},
@@ -58,6 +69,11 @@ func Descriptions() []Description {
 		{nameAccountBalance, "Spendable credit of an account, in dollars.", "gauge", account},
 		{nameAccountCommit, "What everything in an account may cost, in dollars per hour.", "gauge", account},
 		{nameAccountCeiling, "Ceiling of an account, in dollars per hour.", "gauge", account},
+		{nameAccountToday, "What everything in an account has spent since midnight UTC, in dollars.", "gauge", account},
+		{nameAccountMonth, "What everything in an account has spent since the month began in UTC, in dollars.", "gauge", account},
+		{nameAccountProject, "What the month will cost an account if everything goes on as it is, in dollars.", "gauge", account},
+		{nameLedgerAge, "Time since when spending is not counted yet, in seconds.", "gauge", account},
+		{nameCorrection, "What the last comparison with the charges added to the ledger of an account, in dollars.", "gauge", account},
 		{nameAccountList, "Instances in the last trusted sweep: ours or foreign.", "gauge", with(account, "owner")},
 		{nameLeaks, "Rentals with our label that no WarmInstance records.", "gauge", account},
 		{nameListTrusted, "1 when the last sweep may be acted upon.", "gauge", account},

@@ -27,6 +27,7 @@ func registry(t *testing.T) *prometheus.Registry {
 	if err := warmpool.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
+	through := metav1.NewTime(now.Add(-20 * time.Second))
 	deleted := metav1.NewTime(now.Add(-90 * time.Second))
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		&warmpool.WarmPool{
@@ -34,7 +35,7 @@ func registry(t *testing.T) *prometheus.Registry {
 			Spec:       warmpool.WarmPoolSpec{Replicas: new(int32(3)), Cost: warmpool.PoolCost{CeilingUSDPerHour: "1.50"}},
 			Status: warmpool.WarmPoolStatus{
 				ReadyReplicas: 2, UnknownReplicas: 1,
-				Cost:       warmpool.PoolCostStatus{CommittedUSDPerHour: "1.32", ObservedUSDPerHour: "0.88", HeadroomUSDPerHour: "0.18"},
+				Cost:       warmpool.PoolCostStatus{CommittedUSDPerHour: "1.32", ObservedUSDPerHour: "0.88", HeadroomUSDPerHour: "0.18", SpentTodayUSD: "9.00", SpentMonthUSD: "212.40", ProjectedMonthUSD: "864.00", LedgerThrough: &through},
 				Failures:   warmpool.PoolFailures{Consecutive: 4},
 				Conditions: []metav1.Condition{{Type: "Ready", Status: "False", Reason: "CostCeilingReached"}},
 			},
@@ -48,6 +49,11 @@ func registry(t *testing.T) *prometheus.Registry {
 			Spec:       warmpool.VastAccountSpec{CeilingUSDPerHour: "6.00"},
 			Status: warmpool.VastAccountStatus{
 				BalanceUSD: "-1.25", CommittedUSDPerHour: "1.32", Instances: warmpool.AccountInstances{Ours: 3, Foreign: 1},
+				SpentTodayUSD: "10.00", SpentMonthUSD: "300.00", ProjectedMonthUSD: "900.00",
+				Ledger: &warmpool.Ledger{
+					Through:        metav1.NewMicroTime(now.Add(-20 * time.Second)),
+					LastCorrection: &warmpool.LedgerCorrection{CorrectionUSD: "-0.25"},
+				},
 				LastSweep: &warmpool.SweepStatus{Trusted: true}, SuspectedLeaks: []warmpool.SuspectedLeak{{RentalID: 7}},
 			},
 		},
@@ -66,6 +72,15 @@ warmpool_account_balance_usd{account="default",namespace="gpu"} -1.25
 # TYPE warmpool_account_instances gauge
 warmpool_account_instances{account="default",namespace="gpu",owner="foreign"} 1
 warmpool_account_instances{account="default",namespace="gpu",owner="ours"} 3
+# HELP warmpool_account_ledger_age_seconds Time since when spending is not counted yet, in seconds.
+# TYPE warmpool_account_ledger_age_seconds gauge
+warmpool_account_ledger_age_seconds{account="default",namespace="gpu"} 20
+# HELP warmpool_account_ledger_correction_usd What the last comparison with the charges added to the ledger of an account, in dollars.
+# TYPE warmpool_account_ledger_correction_usd gauge
+warmpool_account_ledger_correction_usd{account="default",namespace="gpu"} -0.25
+# HELP warmpool_account_spent_month_usd What everything in an account has spent since the month began in UTC, in dollars.
+# TYPE warmpool_account_spent_month_usd gauge
+warmpool_account_spent_month_usd{account="default",namespace="gpu"} 300
 # HELP warmpool_committed_usd_per_hour What all rentals of a pool may cost, in dollars per hour.
 # TYPE warmpool_committed_usd_per_hour gauge
 warmpool_committed_usd_per_hour{namespace="gpu",pool="sdxl"} 1.32
@@ -75,6 +90,15 @@ warmpool_condition{kind="WarmPool",name="sdxl",namespace="gpu",reason="CostCeili
 # HELP warmpool_list_trusted 1 when the last sweep may be acted upon.
 # TYPE warmpool_list_trusted gauge
 warmpool_list_trusted{account="default",namespace="gpu"} 1
+# HELP warmpool_projected_month_usd What the month will cost a pool if everything goes on as it is, in dollars.
+# TYPE warmpool_projected_month_usd gauge
+warmpool_projected_month_usd{namespace="gpu",pool="sdxl"} 864
+# HELP warmpool_spent_month_usd What a pool has spent since the month began in UTC, in dollars.
+# TYPE warmpool_spent_month_usd gauge
+warmpool_spent_month_usd{namespace="gpu",pool="sdxl"} 212.4
+# HELP warmpool_spent_today_usd What a pool has spent since midnight UTC, in dollars.
+# TYPE warmpool_spent_today_usd gauge
+warmpool_spent_today_usd{namespace="gpu",pool="sdxl"} 9
 # HELP warmpool_suspected_leaks Rentals with our label that no WarmInstance records.
 # TYPE warmpool_suspected_leaks gauge
 warmpool_suspected_leaks{account="default",namespace="gpu"} 1
@@ -84,7 +108,8 @@ warmpool_terminating_oldest_seconds{namespace="gpu",pool="sdxl"} 90
 `
 	names := []string{
 		"warmpool_account_balance_usd", "warmpool_account_instances", "warmpool_committed_usd_per_hour", "warmpool_condition",
-		"warmpool_list_trusted", "warmpool_suspected_leaks", "warmpool_terminating_oldest_seconds",
+		"warmpool_account_ledger_age_seconds", "warmpool_account_ledger_correction_usd", "warmpool_account_spent_month_usd",
+		"warmpool_projected_month_usd", "warmpool_spent_month_usd", "warmpool_spent_today_usd", "warmpool_list_trusted", "warmpool_suspected_leaks", "warmpool_terminating_oldest_seconds",
 	}
 	if err := testutil.GatherAndCompare(registry(t), strings.NewReader(want), names...); err != nil {
 		t.Error(err)

@@ -31,6 +31,8 @@ type AdmissionState struct {
 	Listing *fleet.Listing
 	// Account is the account.
 	Account AccountState
+	// AccountBudgets are the account's budgets, which apply to all its pools.
+	AccountBudgets []SpendBudgetState
 	// Blocked are the machines to avoid.
 	Blocked []BlockedMachine
 	// Now is the time of the decision.
@@ -83,6 +85,7 @@ func admissionChecks() []admissionCheck {
 		{"InstanceCap", checkInstanceCap},
 		{"PoolHeadroom", checkPoolHeadroom},
 		{"AccountHeadroom", checkAccountHeadroom},
+		{"Budgets", checkBudgets},
 		{"BalanceRunway", checkBalanceRunway},
 		{"BlockedMachine", checkBlockedMachine},
 		{"BackOff", checkBackOff},
@@ -270,6 +273,15 @@ func checkAccountHeadroom(c *admissionCase) *Deferral {
 	return &Deferral{Reason: ReasonAccountCeilingReached, Message: fmt.Sprintf(
 		"This instance needs %s, the price of the cheapest offer that matches (offer %d, %s), and %s is left under the account's ceiling of %s, which covers all its pools and what was rented by hand. Raise spec.ceilingUSDPerHour of the VastAccount, or end something else in it.",
 		perHour(c.offer.PriceUSDPerHour), c.offer.ID, c.offer.GPUName, perHour(headroom(ceiling, c.accountCommitted)), perHour(ceiling))}
+}
+
+// checkBudgets keeps the pool's and the account's budgets.
+func checkBudgets(c *admissionCase) *Deferral {
+	pool, now := &c.candidate.Pool, c.state.Now
+	if deferral := BudgetDeferral(pool.Budgets, addUSD(c.poolCommitted, c.offer.PriceUSDPerHour), pool.BudgetHorizon, now); deferral != nil {
+		return deferral
+	}
+	return BudgetDeferral(c.state.AccountBudgets, addUSD(c.accountCommitted, c.offer.PriceUSDPerHour), pool.BudgetHorizon, now)
 }
 
 // checkBalanceRunway keeps the account able to pay for the whole runway.

@@ -142,6 +142,9 @@ func TestAdmissionChecks(t *testing.T) {
 		"InstanceCap":     {func(c *admissionCase) { c.candidate.Pool.MaxInstanceUSDPerHour = usd(41) - 1 }, ReasonAllAboveCap},
 		"PoolHeadroom":    {func(c *admissionCase) { c.poolCommitted = usd(109) + 1 }, ReasonCostCeilingReached},
 		"AccountHeadroom": {func(c *admissionCase) { c.accountCommitted = usd(959) + 1 }, ReasonAccountCeilingReached},
+		"Budgets": {func(c *admissionCase) {
+			c.candidate.Pool.Budgets = []SpendBudgetState{{Unknown: ReasonLedgerUnknown, SpendBudget: SpendBudget{Action: BudgetStopRenting}}}
+		}, ReasonLedgerUnknown},
 		"BalanceRunway": {func(c *admissionCase) {
 			// So long a runway saturates; what is left of a debt must not wrap around.
 			c.state.Account.RunwaySeconds, c.state.Account.BalanceUSD = 1<<62, -usd(1)
@@ -169,7 +172,7 @@ func TestAdmissionChecks(t *testing.T) {
 			}
 		})
 	}
-	want := []string{"InstanceCap", "PoolHeadroom", "AccountHeadroom", "BalanceRunway", "BlockedMachine", "BackOff"}
+	want := []string{"InstanceCap", "PoolHeadroom", "AccountHeadroom", "Budgets", "BalanceRunway", "BlockedMachine", "BackOff"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}

@@ -46,6 +46,9 @@ type AdmissionPool struct {
 	CeilingUSDPerHour fleet.USDMicros
 	// MaxInstanceUSDPerHour caps one instance; 0 is no cap but the ceiling.
 	MaxInstanceUSDPerHour fleet.USDMicros
+	// Budgets are the pool's own; BudgetHorizon is how far a rent looks ahead.
+	Budgets       []SpendBudgetState
+	BudgetHorizon time.Duration
 	// NextAttemptAt is the end of the back-off; zero when there is none.
 	NextAttemptAt time.Time
 	// OneAtATime is true after failures: one instance under way is enough to

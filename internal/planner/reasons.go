@@ -87,6 +87,12 @@ const (
 	ReasonCostCeilingReached = "CostCeilingReached"
 	// ReasonAccountCeilingReached: the account's ceiling leaves no room.
 	ReasonAccountCeilingReached = "AccountCeilingReached"
+	// ReasonBudgetExhausted: a budget is used up, or would be soon.
+	ReasonBudgetExhausted = "BudgetExhausted"
+	// ReasonBudgetZoneUnknown: a budget names a time zone that is not known.
+	ReasonBudgetZoneUnknown = "BudgetZoneUnknown"
+	// ReasonLedgerUnknown: what was spent of a budget is not counted yet.
+	ReasonLedgerUnknown = "LedgerUnknown"
 
 	// ReasonLabelMatched: exactly the rental that the attempt asked for was found.
 	ReasonLabelMatched = "LabelMatched"

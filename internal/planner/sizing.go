@@ -58,6 +58,8 @@ type SizePool struct {
 	// CeilingUSDPerHour is the pool's ceiling. 0 affords nothing: it ends every
 	// unclaimed rental.
 	CeilingUSDPerHour fleet.USDMicros
+	// Budgets are the pool's and its account's.
+	Budgets SpendVerdict
 }
 
 // SizeInstance is one WarmInstance of the pool with what sizing adds to it.
@@ -104,6 +106,8 @@ const (
 	VictimRentalEnding = "RentalEndsSoon"
 	// VictimDrained: the pool is in mode Drain.
 	VictimDrained = "PoolDrained"
+	// VictimBudgetExhausted: a budget whose action ends instances is used up.
+	VictimBudgetExhausted = "BudgetExhausted"
 	// VictimPoolDeleted: the pool is being deleted.
 	VictimPoolDeleted = "PoolDeleted"
 	// VictimEmergencyStop: the account is in mode EmergencyStop.
@@ -151,6 +155,7 @@ func ComputeSize(in *SizeInput) SizePlan {
 		s.endAll(VictimEmergencyStop, "the account's mode is EmergencyStop: everything of this installation is ended, claims included")
 	case in.Pool.Deleting:
 		s.endAll(VictimPoolDeleted, "the pool is being deleted: its instances are ended first, claimed ones too")
+	case s.endForBudget():
 	case in.Pool.Mode == ModeDrain:
 		s.drain()
 		s.endOverCeiling()
@@ -196,6 +201,26 @@ func (s *sizing) drain() {
 	//warmpool:gate drain-spares-claims
 	s.endWhere(func(c *candidate) bool { return c.state != StateClaimed },
 		VictimDrained, "the pool's mode is Drain: everything that is not claimed is ended")
+}
+
+// endForBudget ends instances when a budget is used up whose action says so, on
+// the strength of a trusted sweep only (I5): all of them, or those that are not
+// claimed (I3). It returns true when nothing else is to be decided. A pool that
+// is paused stays as it is.
+func (s *sizing) endForBudget() bool {
+	pool := &s.in.Pool
+	if pool.Mode != ModeActive && pool.Mode != ModeDryRun && pool.Mode != ModeDrain {
+		return false
+	}
+	action := pool.Budgets.Action()
+	all := action.Includes(BudgetTerminateAll)
+	//warmpool:gate budget-ends-instances
+	if all || action.Includes(BudgetDrainUnclaimed) {
+		s.endWhere(func(c *candidate) bool { return all || c.state != StateClaimed },
+			VictimBudgetExhausted, sentencePart(pool.Budgets.Worst.exhaustedMessage()))
+		return true
+	}
+	return false
 }
 
 // replaceExhausted ends waiting instances that may not try again: nothing is

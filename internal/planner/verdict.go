@@ -14,6 +14,8 @@ const (
 	PoolFullyProvisioned = "FullyProvisioned"
 	// PoolWithinCeiling: committed cost does not exceed the ceiling.
 	PoolWithinCeiling = "WithinCeiling"
+	// PoolWithinBudget: no budget of the pool or its account is used up.
+	PoolWithinBudget = "WithinBudget"
 	// PoolAccountReady: the pool's account can rent.
 	PoolAccountReady = "AccountReady"
 	// PoolOffersAvailable: the last search had an offer that passes every filter.
@@ -102,7 +104,7 @@ type PoolVerdict struct {
 	// ObservedUSDPerHour the prices read back from the provider;
 	// HeadroomUSDPerHour the ceiling less what is committed, negative when over.
 	CommittedUSDPerHour, ObservedUSDPerHour, HeadroomUSDPerHour fleet.USDMicros
-	// Conditions always holds all eight, in the order of the constants.
+	// Conditions always holds all nine, in the order of the constants.
 	Conditions []PoolCondition
 	// Reason is the one word for the table: FullyProvisioned's.
 	Reason string
@@ -122,7 +124,7 @@ func ComputePoolVerdict(in *PoolVerdictInput) PoolVerdict {
 	full := v.fullyProvisionedCondition(obstacle)
 	reconciling, stalled := v.progressConditions(ready, obstacle)
 	v.out.Conditions = []PoolCondition{
-		ready, full, v.withinCeilingCondition(), v.accountCondition(), v.offersCondition(),
+		ready, full, v.withinCeilingCondition(), in.Pool.Budgets.Condition(), v.accountCondition(), v.offersCondition(),
 		v.healthBudgetCondition(), reconciling, stalled,
 	}
 	v.out.Reason = full.Reason

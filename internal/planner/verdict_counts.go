@@ -102,6 +102,7 @@ func (v *verdict) recheckAt() time.Time {
 		}
 	}
 	consider(v.in.Backoff.NextAttemptAt)
+	consider(v.in.Pool.Budgets.BeginsAnew())
 	for k := range v.in.Instances {
 		instance := &v.in.Instances[k]
 		if instance.Admission != nil && isPending(StateOf(&instance.SizeInstance, v.in.Now)) {

@@ -37,6 +37,14 @@ const (
 	PoolReasonCeilingLowered = "CeilingLowered"
 	// PoolReasonUnknownReserved: the price of an unknown rent is reserved.
 	PoolReasonUnknownReserved = "UnknownRentReserved"
+	// PoolReasonWithinBudget: no budget is used up; PoolReasonNoBudget: there is none.
+	PoolReasonWithinBudget = "WithinBudget"
+	PoolReasonNoBudget     = "NoBudget"
+	// PoolReasonDayBudgetExhausted, PoolReasonWeekBudgetExhausted and
+	// PoolReasonMonthBudgetExhausted: a budget is used up.
+	PoolReasonDayBudgetExhausted   = "DayBudgetExhausted"
+	PoolReasonWeekBudgetExhausted  = "WeekBudgetExhausted"
+	PoolReasonMonthBudgetExhausted = "MonthBudgetExhausted"
 	// PoolReasonAccountReady: the account can rent.
 	PoolReasonAccountReady = "AccountReady"
 	// PoolReasonOffersFound: the last search had an offer that passes every filter.
@@ -74,7 +82,7 @@ type obstacle struct {
 // to the oldest waiting instance, and last the mere time it takes.
 func (v *verdict) findObstacle() obstacle {
 	for _, find := range []func() *obstacle{
-		v.lifecycleObstacle, v.modeObstacle, v.accountObstacle, v.drainObstacle, v.failureObstacle, v.admissionObstacle, v.roomObstacle,
+		v.lifecycleObstacle, v.modeObstacle, v.accountObstacle, v.drainObstacle, v.budgetObstacle, v.failureObstacle, v.admissionObstacle, v.roomObstacle,
 	} {
 		if found := find(); found != nil {
 			return *found
@@ -157,6 +165,20 @@ func (v *verdict) drainObstacle() *obstacle {
 	return &obstacle{ReasonDraining, "The pool's spec.mode is Drain: nothing is rented, and everything that is not claimed is ended. Set it to Active to resume.", v.endingKind()}
 }
 
+// budgetObstacle is about a budget that is used up. Time gives it back, but
+// nobody should wait for a month without being told.
+func (v *verdict) budgetObstacle() *obstacle {
+	budgets := &v.in.Pool.Budgets
+	switch action := budgets.Action(); {
+	case action.Includes(BudgetDrainUnclaimed):
+		return &obstacle{ReasonBudgetExhausted, budgets.Message(), v.endingKind()}
+	case action.Includes(BudgetStopRenting):
+		return &obstacle{ReasonBudgetExhausted, budgets.Message(), needsRoom}
+	default:
+		return nil
+	}
+}
+
 // failureObstacle is about what went wrong lately.
 func (v *verdict) failureObstacle() *obstacle {
 	switch backoff := &v.in.Backoff; {
@@ -216,7 +238,7 @@ func (v *verdict) roomObstacle() *obstacle {
 // admissionKind says what can take a deferral away.
 func admissionKind(reason string) obstacleKind {
 	switch reason {
-	case ReasonCostCeilingReached, ReasonAccountCeilingReached, ReasonMaxReplicasReached:
+	case ReasonCostCeilingReached, ReasonAccountCeilingReached, ReasonMaxReplicasReached, ReasonBudgetExhausted:
 		return needsRoom
 	default:
 		if isForSomeone(reason) {
@@ -234,7 +256,7 @@ func isForSomeone(reason string) bool {
 	case PoolReasonAccountNotFound, PoolReasonSecretNotFound, PoolReasonInvalidUserKey, ReasonCredentialsInvalid,
 		ReasonAccountIdentityChanged, ReasonAccountFrozen, ReasonEmergencyStop, ReasonAPIDeprecated, ReasonBalanceLow,
 		PoolReasonEnvSecretMissing, ReasonNoMatchingOffers, ReasonAllAboveCap, ReasonUnrecordedRental,
-		ReasonDuplicateInstallation, ReasonSharedUser:
+		ReasonDuplicateInstallation, ReasonSharedUser, ReasonBudgetZoneUnknown:
 		return true
 	default:
 		return false

@@ -46,7 +46,7 @@ func shown(v *PoolVerdict) []string {
 // conditions fills in what is well in the expectation of a test.
 func conditions(ready, full, reconciling, stalled string, others ...string) []string {
 	want := []string{
-		"Ready=" + ready, "FullyProvisioned=" + full, "WithinCeiling=True/WithinCeiling", "AccountReady=True/AccountReady",
+		"Ready=" + ready, "FullyProvisioned=" + full, "WithinCeiling=True/WithinCeiling", "WithinBudget=True/NoBudget", "AccountReady=True/AccountReady",
 		"OffersAvailable=Unknown/NotSearched", "HealthBudgetOK=True/WithinHealthBudget", "Reconciling=" + reconciling, "Stalled=" + stalled,
 	}
 	for _, other := range others {
@@ -307,7 +307,7 @@ func TestComputePoolVerdictRecheck(t *testing.T) {
 func TestComputePoolVerdictProperties(t *testing.T) {
 	t.Parallel()
 	types := []string{
-		PoolReady, PoolFullyProvisioned, PoolWithinCeiling, PoolAccountReady, PoolOffersAvailable, PoolHealthBudgetOK, PoolReconciling, PoolStalled,
+		PoolReady, PoolFullyProvisioned, PoolWithinCeiling, PoolWithinBudget, PoolAccountReady, PoolOffersAvailable, PoolHealthBudgetOK, PoolReconciling, PoolStalled,
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyVerdictInput(t)

@@ -15,7 +15,8 @@ const (
 	maxCharges     = 500
 )
 
-// handleCharges answers GET /charges/: what rentals cost, one charge each.
+// handleCharges answers GET /charges/: what rentals cost on the days that were
+// asked for, one charge each.
 func handleCharges(w *world, c *call) answer {
 	values := c.request.URL.Query()
 	var filters map[string]map[string]json.RawMessage
@@ -28,10 +29,12 @@ func handleCharges(w *world, c *call) answer {
 	}
 	charges := []object{}
 	for _, r := range w.records {
-		if c.principal.account != w.account || !chargedWithin(r, w.now, day) {
+		if c.principal.account != w.account {
 			continue
 		}
-		charges = append(charges, chargeOf(r, w.now))
+		if charge, some := chargeOf(r, chargedDays(w.now, day)); some {
+			charges = append(charges, charge)
+		}
 	}
 	if values.Get("latest_first") == trueText {
 		for i, j := 0, len(charges)-1; i < j; i, j = i+1, j-1 {
@@ -41,57 +44,57 @@ func handleCharges(w *world, c *call) answer {
 	return pageOf(c, "results", charges)
 }
 
-// chargedWithin is true when a rental overlaps the days that were asked for.
-func chargedWithin(r *RentalRecord, now time.Time, day map[string]json.RawMessage) bool {
+// days is a stretch of whole days of UTC, cut off at the present time.
+type days struct{ from, to time.Time }
+
+// chargedDays reads the filter by day. A day is named by any moment in it.
+func chargedDays(now time.Time, day map[string]json.RawMessage) days {
 	const secondsPerDay = 24 * 3600
-	end := r.End
-	if end.IsZero() {
-		end = now
-	}
+	asked := days{to: now}
 	for operator, raw := range day {
 		var bound float64
 		if json.Unmarshal(raw, &bound) != nil {
 			continue
 		}
-		switch operator {
-		case opGte, opGt:
-			if epoch(end) < bound {
-				return false
-			}
-		case opLte, opLt:
-			if epoch(r.Start) > bound+secondsPerDay {
-				return false
-			}
-		case opEq:
-			if epoch(end) < bound || epoch(r.Start) > bound+secondsPerDay {
-				return false
-			}
+		begins := time.Unix(int64(bound)/secondsPerDay*secondsPerDay, 0).UTC()
+		if operator == opGte || operator == opGt || operator == opEq {
+			asked.from = begins
+		}
+		if ends := begins.AddDate(0, 0, 1); (operator == opLte || operator == opLt || operator == opEq) && ends.Before(asked.to) {
+			asked.to = ends
 		}
 	}
-	return true
+	return asked
 }
 
-// chargeOf is one rental as a charge.
-func chargeOf(r *RentalRecord, now time.Time) object {
-	gpu, storage := r.costs(now)
-	end := r.End
-	if end.IsZero() {
-		end = now
+// chargeOf is what one rental cost on some days, and false when it did not
+// live on them.
+func chargeOf(r *RentalRecord, asked days) (object, bool) {
+	from, to := r.Start, asked.to
+	if from.Before(asked.from) {
+		from = asked.from
 	}
+	if !r.End.IsZero() && r.End.Before(to) {
+		to = r.End
+	}
+	if !from.Before(to) {
+		return nil, false
+	}
+	gpu, storage := r.costsWithin(from, to)
 	item := func(kind string, amount cost) object {
 		return object{
-			"type": kind, "amount": toUSD(amount.up()), "start": epoch(r.Start), "end": epoch(end), "items": []any{},
+			"type": kind, "amount": toUSD(amount.up()), "start": epoch(from), "end": epoch(to), "items": []any{},
 			"source": "instance-" + strconv.FormatInt(r.ID, 10), "metadata": object{},
-			"description": fmt.Sprintf("%.3f hours", end.Sub(r.Start).Hours()),
+			"description": fmt.Sprintf("%.3f hours", to.Sub(from).Hours()),
 		}
 	}
 	return object{
-		"start": epoch(r.Start), "end": epoch(end), "type": "instance",
+		"start": epoch(from), "end": epoch(to), "type": "instance",
 		"source":      "instance-" + strconv.FormatInt(r.ID, 10),
 		"description": fmt.Sprintf("Instance %d", r.ID), "amount": toUSD(gpu.plus(storage).up()),
 		"metadata": object{"label": emptyNull(r.Label), "template_id": nil, "endpoint_id": nil, "workergroup_id": nil},
 		"items":    []object{item("gpu", gpu), item("disk", storage)},
-	}
+	}, true
 }
 
 // pageOf answers one page of a list of the billing API.

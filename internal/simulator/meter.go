@@ -79,6 +79,24 @@ func (r *RentalRecord) costs(now time.Time) (gpu, storage cost) {
 	return gpu, storage
 }
 
+// costsWithin sums the parts of the intervals that lie in a stretch of time.
+func (r *RentalRecord) costsWithin(from, to time.Time) (gpu, storage cost) {
+	for _, interval := range r.Intervals {
+		begins, ends := interval.From, interval.To
+		if begins.Before(from) {
+			begins = from
+		}
+		if ends.IsZero() || ends.After(to) {
+			ends = to
+		}
+		if begins.Before(ends) {
+			gpu = gpu.after(interval.GPUMicrosPerHour, ends.Sub(begins))
+			storage = storage.after(interval.StorageMicrosPerHour, ends.Sub(begins))
+		}
+	}
+	return gpu, storage
+}
+
 // Meter is what the witness saw, at one moment. It is a copy.
 type Meter struct {
 	// Now is the simulated time of the copy.

@@ -25,6 +25,7 @@ type refusal struct {
 func badSpecs() map[string]refusal {
 	const cost = "cost: {ceilingUSDPerHour: \"1.50\"}\n"
 	template := func(text string) string { return cost + "template: {" + text + "}" }
+	budgets := func(text string) string { return "cost: {ceilingUSDPerHour: \"1.50\", budgets: [" + text + "]}" }
 	offers := func(text string) string { return cost + "offers: {" + text + "}" }
 	return map[string]refusal{
 		"no cost":               {spec: "replicas: 1", field: "spec.cost", rule: "Required value"},
@@ -80,6 +81,20 @@ func badSpecs() map[string]refusal {
 		"pause above its maximum": {
 			spec: cost + "remediation: {backoff: {initialSeconds: 60, maxSeconds: 30}}", field: "spec.remediation.backoff.initialSeconds", rule: "backoff.initialSeconds must not exceed backoff.maxSeconds",
 		},
+		"a budget without an amount": {spec: budgets("{name: a, period: Day}"), field: "spec.cost.budgets[0].limitUSD", rule: "Required value"},
+		"a budget without a name":    {spec: budgets("{period: Day, limitUSD: \"5\"}"), field: "spec.cost.budgets[0].name", rule: "Required value"},
+		"a budget of a year":         {spec: budgets("{name: a, period: Year, limitUSD: \"5\"}"), field: "spec.cost.budgets[0].period", rule: `supported values: "Day", "Week", "Month"`},
+		"a budget that does nothing known": {
+			spec: budgets("{name: a, period: Day, limitUSD: \"5\", action: Stop}"), field: "spec.cost.budgets[0].action", rule: `supported values: "Alert", "StopRenting", "DrainUnclaimed", "TerminateAll"`,
+		},
+		"a budget with a negative amount": {spec: budgets("{name: a, period: Day, limitUSD: \"-5\"}"), field: "spec.cost.budgets[0].limitUSD", rule: "should match"},
+		"a zone with a blank":             {spec: budgets("{name: a, period: Day, limitUSD: \"5\", timeZone: \"Europe/Os lo\"}"), field: "spec.cost.budgets[0].timeZone", rule: "should match"},
+		"two budgets of one name":         {spec: budgets("{name: a, period: Day, limitUSD: \"5\"}, {name: a, period: Week, limitUSD: \"5\"}"), field: "spec.cost.budgets[1]", rule: "Duplicate value"},
+		"five budgets": {
+			spec:  budgets(strings.Repeat("{name: a, period: Day, limitUSD: \"5\"}, ", 4) + "{name: b, period: Week, limitUSD: \"5\"}"),
+			field: "spec.cost.budgets", rule: "must have at most 4 items",
+		},
+		"an account's budget of a year": {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nbudgets: [{name: a, period: Year, limitUSD: \"5\"}]", field: "spec.budgets[0].period", rule: "supported values"},
 		"no account ceiling":       {kind: "VastAccount", spec: "{}", field: "spec.ceilingUSDPerHour", rule: "Required value"},
 		"malformed balance":        {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nminBalanceUSD: five", field: "spec.minBalanceUSD", rule: "should match"},
 		"polling all the time":     {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\npollPeriodSeconds: 1", field: "spec.pollPeriodSeconds", rule: "should be greater than or equal to 5"},
