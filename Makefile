@@ -76,8 +76,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
-	go test -p 1 -timeout 25m $(TESTFLAGS) ./test/crash ./test/docs ./test/problems ./test/bench ./test/chaos ./test/simulate ./test/ledger
-	@$(MAKE) --no-print-directory faults
+	go test -p 2 -timeout 35m $(TESTFLAGS) ./test/...
 
 .PHONY: ledger
 ledger: go ## Thirty simulated days of rentals and faults: the ledger against the simulator's meter.
