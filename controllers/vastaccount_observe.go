@@ -73,7 +73,7 @@ func (r *VastAccountReconciler) applyResolutions(instance *warmpool.WarmInstance
 		case planner.ResolveWait:
 			attempt.Outcome = warmpool.AttemptUnknown
 			reason := planner.ReasonRentOutcomeUnknown
-			if resolution.Reason == planner.ReasonLabelCopied {
+			if resolution.Reason == planner.ReasonLabelCopied || resolution.Reason == planner.ReasonLabelLost {
 				reason = resolution.Reason
 				notes = append(notes, note{warning: true, reason: reason, message: resolution.Message})
 			}

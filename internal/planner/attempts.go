@@ -104,6 +104,9 @@ type ResolvePlan struct {
 //     time, or one that an instance records already, is never adopted (the label was copied or swapped);
 //     while it carries the label, the attempt is not abandoned either, for
 //     nobody knows what it is.
+//   - A rental without a label that began on the attempt's machine at the right
+//     time may be the attempt's, relabelled by somebody: the attempt waits until
+//     a person has said which (I4).
 //   - A rental of an attempt that was settled before, and that is not recorded,
 //     has to end.
 func ResolveAttempts(in *ResolveInput) ResolvePlan {
@@ -154,7 +157,7 @@ func (r *resolver) resolveInstance(instance *Instance) {
 			r.extras(key, seen.ours, settledReason(attempt))
 			continue
 		}
-		seen.taken = taken
+		seen.taken, seen.relabelled = taken, r.relabelled(instance, attempt)
 		resolution := r.resolveOpen(key, attempt, &seen)
 		taken = taken || resolution.Action == ResolveAdopt
 		r.plan.Resolutions = append(r.plan.Resolutions, resolution)
@@ -169,6 +172,8 @@ type attemptMatches struct {
 	ours []*fleet.Rental
 	// others are rows with its label that it did not make.
 	others []int64
+	// relabelled is a row without a label that the attempt may have made; nil for none.
+	relabelled *fleet.Rental
 	// taken is true when the instance has a rental already.
 	taken bool
 }
@@ -202,8 +207,8 @@ func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMa
 	resolution := Resolution{UID: key.UID, AttemptNumber: key.Number, Action: ResolveWait}
 	switch {
 	//warmpool:gate resolve-seen-is-not-absent
-	case seen.recorded != nil || len(seen.ours) > 0 || len(seen.others) > 0:
-		// Whatever carries the label, the attempt is not absent. Even an
+	case seen.recorded != nil || len(seen.ours) > 0 || len(seen.others) > 0 || seen.relabelled != nil:
+		// Whatever carries the label, or has lost it, the attempt is not absent. Even an
 		// untrusted sweep that shows it takes that evidence away.
 		evidence = Absence{}
 	default:
@@ -221,6 +226,9 @@ func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMa
 	case len(seen.others) > 0:
 		resolution.Reason, resolution.RentalID = ReasonLabelCopied, seen.others[0]
 		resolution.Message = fmt.Sprintf("Rental %d carries the label of this attempt, but is not the one that was asked for. If it is not ours, change its label; until then the price stays reserved.", seen.others[0])
+	case seen.relabelled != nil:
+		resolution.Reason, resolution.RentalID = ReasonLabelLost, seen.relabelled.ID
+		resolution.Message = mayBeRelabelled(seen.relabelled, key, fleet.Label{Installation: r.in.Installation, InstanceUID: key.UID, Attempt: key.Number}.String())
 	//warmpool:gate abandon-three-lists
 	//warmpool:gate abandon-two-minutes
 	case evidence.Sweeps >= abandonSweeps && evidence.Span() >= abandonSpan:

@@ -96,6 +96,8 @@ const (
 
 	// ReasonLabelMatched: exactly the rental that the attempt asked for was found.
 	ReasonLabelMatched = "LabelMatched"
+	// ReasonLabelLost: a rental without a label may be the attempt's, relabelled by somebody.
+	ReasonLabelLost = "LabelLost"
 	// ReasonLabelCopied: a rental carries the attempt's label but runs on another machine, or is recorded elsewhere.
 	ReasonLabelCopied = "LabelCopied"
 	// ReasonAbsent: trusted sweeps showed no rental for long enough.

@@ -294,9 +294,9 @@ func (p *performer) disturbRental(ctx context.Context, result *deed) error {
 	return err
 }
 
-// someRecorded chooses one that its instance has recorded. Whoever takes the
-// label away before that, and loses the answer as well, leaves nothing by which
-// the rental could be known as ours.
+// someRecorded chooses one that its instance has recorded. When the label is
+// taken away before that, and the answer was lost as well, the operator waits for
+// a person to say whose the rental is, and this run has none.
 func (p *performer) someRecorded(ctx context.Context, pick uint64) (int64, error) {
 	instances, err := p.instances(ctx)
 	if err != nil {
