@@ -134,8 +134,8 @@ type RentRequest struct {
 	OnStart string
 	// LaunchMode is "ssh", "jupyter" or "args".
 	LaunchMode string
-	// BeforeSend is called when the call's turn at the rate limit has come,
-	// immediately before it is sent; an error means that it is not. Nil asks nobody.
+	// BeforeSend is called when the call's turn at the rate limit comes, half a
+	// second before it is sent at most; an error means that it is not. Nil asks nobody.
 	BeforeSend func() error
 }
 

@@ -37,6 +37,9 @@ type call struct {
 	// detached lets the exchange outlive the caller's context.
 	detached bool
 
+	// turn waits for the call's time at the rate limit, which may be a moment
+	// after its last look.
+	turn func(context.Context) error
 	// onSent is called when the request is on the wire, or when the exchange
 	// has ended before that; only the first call counts.
 	onSent func()

@@ -21,6 +21,11 @@ func (h *guardHandler) do(ctx context.Context, c *call) (*reply, error) {
 			return nil, c.notSent(h.redactor.wrap(err, c.secrets))
 		}
 	}
+	if c.turn != nil {
+		if err := c.turn(ctx); err != nil {
+			return nil, c.notSent(err)
+		}
+	}
 	//warmpool:gate guard-every-write
 	if h.guard != nil {
 		if err := h.guard(ctx); err != nil {

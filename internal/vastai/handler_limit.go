@@ -21,13 +21,17 @@ type limitHandler struct {
 
 // do waits for a slot, passes the call on, and tells the limiter what came of it.
 func (h *limitHandler) do(ctx context.Context, c *call) (*reply, error) {
-	slot, waited, err := h.limiter.wait(ctx, c.endpoint)
+	ahead := time.Duration(0)
+	if c.beforeSend != nil {
+		ahead = lookAhead
+	}
+	slot, waited, err := h.limiter.wait(ctx, c.endpoint, ahead)
 	c.throttled = waited
 	if err != nil {
 		return nil, c.notSent(err)
 	}
 	defer slot.release()
-	c.onSent = slot.sent
+	c.turn, c.onSent = slot.due, slot.sent
 	answer, err := h.next.do(ctx, c)
 	if err != nil {
 		return answer, err

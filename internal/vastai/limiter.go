@@ -23,6 +23,11 @@ const (
 	firstGap = time.Second
 	// leastGap is where the gap is dropped.
 	leastGap = 100 * time.Millisecond
+	// lookAhead is how long before its time a slot is handed out to a call that
+	// takes a last look: a few reads of the API server, which would otherwise
+	// stretch every interval. It also bounds how old that look is when the call
+	// leaves.
+	lookAhead = 500 * time.Millisecond
 )
 
 // limiter hands out slots: at most one per interval and endpoint, in the order
@@ -59,6 +64,8 @@ type lane struct {
 type waiter struct {
 	arrival uint64
 	granted bool
+	// ahead is how long before its time the slot is handed out.
+	ahead time.Duration
 }
 
 // slot is the right to send one call.
@@ -77,16 +84,16 @@ func newLimiter(on clock.Clock, limits map[Endpoint]time.Duration) *limiter {
 	return l
 }
 
-// wait blocks until the endpoint has a slot or the context ends. It returns
-// the time it took. A slot must be released.
-func (l *limiter) wait(ctx context.Context, endpoint Endpoint) (*slot, time.Duration, error) {
+// wait blocks until the endpoint has a slot, or will have one in the given time,
+// or the context ends. It returns the time it took. A slot must be released.
+func (l *limiter) wait(ctx context.Context, endpoint Endpoint, ahead time.Duration) (*slot, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	started := l.clock.Now()
-	queued := l.enqueue(endpoint)
+	queued := l.enqueue(endpoint, ahead)
 	for {
 		l.grant()
 		if queued.granted {
@@ -100,14 +107,14 @@ func (l *limiter) wait(ctx context.Context, endpoint Endpoint) (*slot, time.Dura
 }
 
 // enqueue puts a new waiter at the end of its lane.
-func (l *limiter) enqueue(endpoint Endpoint) *waiter {
+func (l *limiter) enqueue(endpoint Endpoint, ahead time.Duration) *waiter {
 	at, known := l.lanes[endpoint]
 	if !known {
 		at = &lane{endpoint: endpoint, base: unlistedInterval, interval: unlistedInterval}
 		l.lanes[endpoint] = at
 	}
 	l.arrivals++
-	queued := &waiter{arrival: l.arrivals}
+	queued := &waiter{arrival: l.arrivals, ahead: ahead}
 	at.queue = append(at.queue, queued)
 	return queued
 }
@@ -126,7 +133,7 @@ func (l *limiter) leave(endpoint Endpoint, gone *waiter) {
 func (l *limiter) sleep(ctx context.Context, at *lane, queued *waiter) error {
 	var due <-chan time.Time
 	if at.queue[0] == queued && !at.held {
-		opens := at.next
+		opens := at.next.Add(-queued.ahead)
 		if l.openAt.After(opens) {
 			opens = l.openAt
 		}
@@ -177,7 +184,7 @@ func (l *limiter) grant() {
 func (l *limiter) mostImportant(now time.Time) *lane {
 	var best *lane
 	for _, candidate := range l.lanes {
-		if candidate.held || len(candidate.queue) == 0 || candidate.next.After(now) {
+		if candidate.held || len(candidate.queue) == 0 || candidate.next.Add(-candidate.queue[0].ahead).After(now) {
 			continue
 		}
 		if best == nil || candidate.before(best) {
@@ -199,6 +206,25 @@ func (a *lane) before(b *lane) bool {
 func (l *limiter) broadcast() {
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// due waits for the time of a slot that was handed out ahead of it.
+func (s *slot) due(ctx context.Context) error {
+	for {
+		s.limiter.mu.Lock()
+		remaining := s.lane.next.Sub(s.limiter.clock.Now())
+		s.limiter.mu.Unlock()
+		if remaining <= 0 {
+			return ctx.Err()
+		}
+		timer := s.limiter.clock.NewTimer(remaining)
+		select {
+		case <-timer.C():
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // sent starts the interval: the call is leaving now.

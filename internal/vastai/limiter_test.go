@@ -20,7 +20,7 @@ import (
 // take waits for a slot and uses it at once.
 func take(t *testing.T, l *limiter, endpoint Endpoint) {
 	t.Helper()
-	got, _, err := l.wait(t.Context(), endpoint)
+	got, _, err := l.wait(t.Context(), endpoint, 0)
 	if err != nil {
 		t.Fatalf("wait(%s) = %v", endpoint, err)
 	}
@@ -69,6 +69,39 @@ func TestEndpointsDoNotWaitForEachOther(t *testing.T) {
 			t.Errorf("first calls of different endpoints waited %s", waited)
 		}
 	})
+}
+
+// TestALastLookDoesNotStretchTheInterval: what a caller does between its slot
+// and the call, up to half a second, is done before the interval ends.
+func TestALastLookDoesNotStretchTheInterval(t *testing.T) {
+	for look, want := range map[time.Duration]time.Duration{
+		0:                       4500 * time.Millisecond,
+		300 * time.Millisecond:  4500 * time.Millisecond,
+		lookAhead:               4500 * time.Millisecond,
+		1500 * time.Millisecond: 5500 * time.Millisecond,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(clock.RealClock{}, DefaultLimits())
+			var sent []time.Time
+			for range 3 {
+				got, _, err := l.wait(t.Context(), EndpointRent, lookAhead)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(look)
+				if err := got.due(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				got.sent()
+				sent = append(sent, time.Now())
+			}
+			for k := range sent[1:] {
+				if apart := sent[k+1].Sub(sent[k]); apart != want {
+					t.Errorf("with a look of %s the calls are %s apart, want %s", look, apart, want)
+				}
+			}
+		})
+	}
 }
 
 func TestWaitersOfOneEndpointAreServedInOrder(t *testing.T) {
