@@ -170,6 +170,7 @@ func (a *accountSession) spendState(account *warmpool.VastAccount, leaseFresh bo
 		CredentialsVerified: a.link.verified, IdentityStable: a.link.isStable(account),
 		// Nothing is rented before it is written down whose account it is: the
 		// next process could not tell this user's list from another's (I5).
+		//warmpool:gate spend-user-written-down
 		SeenTrustedSweep: a.trust.SeenTrusted && account.Status.UserID != 0, LastSweep: a.verdict,
 		LastTrustedSweepAt: a.trust.LastTrustedAt, MaxSweepAge: maxSweepAge(account, a.sweepTook),
 		BreakerTripped: a.trust.BreakerTripped,

@@ -205,3 +205,29 @@ func TestTheOwnPasswordIsNobodyElses(t *testing.T) {
 		t.Errorf("the foreign Secret: %v", err)
 	}
 }
+
+// TestNothingIsRentedBeforeTheUserIsWrittenDown: a trusted list says whose
+// rentals ours are, but only what the API server keeps tells the next process.
+func TestNothingIsRentedBeforeTheUserIsWrittenDown(t *testing.T) {
+	account := testAccount()
+	account.Status.UserID = 0
+	s := newStage(t, account, testPool(), testInstance())
+	pass := func() int {
+		t.Helper()
+		if _, err := s.account.reconcileRent(t.Context(), s.request()); err != nil {
+			t.Fatal(err)
+		}
+		return len(s.provider.rented)
+	}
+	if rents := pass(); rents != 0 {
+		t.Errorf("made %d rents before the user was written down", rents)
+	}
+	s.get(account)
+	account.Status.UserID = 5
+	if err := s.client.Status().Update(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	if rents := pass(); rents != 1 {
+		t.Errorf("made %d rents afterwards, want one", rents)
+	}
+}

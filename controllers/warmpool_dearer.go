@@ -12,9 +12,9 @@ import (
 )
 
 // recordDearer notes, before an instance is ended because the pool is over its
-// ceiling or the instance above its cap, that its rental costs more than its offer said. As a failure of its
-// host it blocks the machine and backs the pool off: otherwise a pool could
-// rent, end and rent again for ever (I7).
+// ceiling or the instance above its cap, that its rental costs more than its
+// offer said. As a failure of its host it blocks the machine and backs the pool
+// off: otherwise a pool could rent, end and rent again for ever (I7).
 func (r *WarmPoolReconciler) recordDearer(ctx context.Context, in *poolInput, victim *planner.Victim) error {
 	limit := "the ceiling of the pool has no room for it. Another machine is tried; if this repeats, raise spec.cost.ceilingUSDPerHour."
 	switch victim.Reason {

@@ -8,7 +8,7 @@ import "slices"
 func gates() []Gate {
 	return slices.Concat(
 		trustGates(), absenceGates(), spendGates(), pendingGates(), admissionGates(), recheckGates(), costGates(),
-		sizeGates(), endGates(), leakGates(), healthGates(),
+		sizeGates(), endGates(), leakGates(), adoptionGates(), healthGates(),
 		connectionGates(), rentGates(), sweepGates(), letGoGates(), poolGates(), instanceGates(),
 		refusalGates(), clientGates(), readingGates(), secretGates(), nounGates(), leaseGates(), proberGates(),
 	)
@@ -47,6 +47,7 @@ func absenceGates() []Gate {
 		{"resolve-not-in-flight", "I2", "settling an attempt whose call has not come back yet", matches, never()},
 		{"resolve-recorded-elsewhere", "I2", "one rental being adopted by two instances", matches, never()},
 		{"resolve-copied-label", "I2", "adopting, or ending, a rental onto which somebody copied our label", matches, never()},
+		{"copied-label-of-another-time", "I2", "adopting, or ending, a rental of another time onto which somebody copied our label", "TestALabelOfAnotherTimeIsACopy", never()},
 		{"resolve-seen-is-not-absent", "I2", "giving an attempt up although its rental was seen in between", abandon, never()},
 		{"resolve-needs-trust", "I5", "adopting or giving up on the strength of a list that is not trusted", matches, never()},
 		{"abandon-after-the-deadline", "I2", "giving an attempt up while its call may still make a rental", abandon, instead("attempt.StartedAt.Add(r.in.AttemptDeadline+statusGrain)", "attempt.StartedAt")},
@@ -66,6 +67,8 @@ func spendGates() []Gate {
 		{"spend-lease-fresh", "I1", "two leaders that rent at the same time", test, never()},
 		{"spend-key-verified", "I5", "renting with a key that was never accepted", test, never()},
 		{"spend-same-account", "I5", "renting in another account than the one that is counted", test, never()},
+		{"spend-no-second-writer", "I4", "renting beside a second manager with our installation id", "TestATwinFreezesRentsAndLeaks", never()},
+		{"spend-not-beside-an-older-account", "I1", "two account objects that both rent on one credit", "TestSharedUser", never()},
 		{"spend-first-list", "I5", "renting before this process has seen what is rented", test, never()},
 		{"spend-no-sudden-drop", "I5", "renting again what only vanished from a list", test, never()},
 		{"spend-list-trusted", "I5", "renting on the strength of a list that is not trusted", test, never()},
@@ -83,6 +86,7 @@ func pendingGates() []Gate {
 		{"pending-no-open-attempt", "I2", "a second rent while nobody knows what became of the first", test, never()},
 		{"pending-no-rental", "I2", "a second rent beside a rental that is not confirmed gone", test, never()},
 		{"pending-attempts-left", "I7", "an instance that tries to rent for ever", test, never()},
+		{"adopting-never-rents", "I2", "renting for an instance that was made to take a rental over", "TestNothingIsRentedForAnAdoption", never()},
 		{"pending-pool-stays", "I6", "renting for a pool that is being deleted", test, never()},
 		{"pending-pool-active", "I5", "renting for a pool that a person paused", test, never()},
 		{"pending-back-off", "I7", "renting again at once after a failure", test, never()},
@@ -129,6 +133,7 @@ func recheckGates() []Gate {
 		{"recheck-account-ceiling", "I1", "an account over its ceiling when another pool's rent came first", test, never()},
 		{"recheck-has-a-price", "I1", "a rent whose price nobody knows", test, never()},
 		{"recheck-still-waits", "I6", "a rent for an instance that was deleted meanwhile", test, never()},
+		{"recheck-adopting-never-rents", "I2", "a rent for an instance that takes a rental over since a moment ago", "TestNothingIsRentedForAnAdoption", never()},
 		{"recheck-no-rental", "I2", "a second rental of one instance", test, never()},
 		{"recheck-no-unrecorded-rental", "I2", "a second rental beside one that the account shows and the object forgot", test, never()},
 		{"recheck-no-other-attempt", "I2", "a rent while another attempt of the instance is open", test, never()},
@@ -151,6 +156,7 @@ func costGates() []Gate {
 // sizeGates decide what a pool may make and end.
 func sizeGates() []Gate {
 	const creates, ends, ceiling = "TestComputeSizeCreates", "TestComputeSizeEnds", "TestComputeSizeOverCeiling"
+	const contract = "TestAContractThatEndsSoonIsReplacedAheadOfTime"
 	return []Gate{
 		{"size-known-mode", "I5", "making or ending anything in a paused pool", creates, always()},
 		{"create-what-is-affordable", "I7", "hundreds of objects that the ceiling can never admit", creates, instead("min(missing, max(s.affordable(), 1)-pending, maxCreatePerCall)", "missing - 0*pending")},
@@ -158,9 +164,12 @@ func sizeGates() []Gate {
 		{"claimed-is-no-candidate", "I3", "a claimed instance being ended as if it were idle", ends, never()},
 		{"surplus-spares-claims", "I3", "scaling down what somebody uses", ends, instead("StateReady", "StateReady, StateClaimed")},
 		{"drain-spares-claims", "I3", "a drain ending what somebody uses", ends, instead("c.state != StateClaimed", "true")},
-		{"over-ceiling-spares-claims", "I3", "a raised price ending what somebody uses", ceiling, instead("StateReady", "StateReady, StateClaimed")},
+		{"over-ceiling-claims-stay", "I3", "a raised price ending what somebody uses", ceiling, without(" || !may(&order[k])")},
+		{"over-ceiling-drift", "I7", "ending and renting again, round and round, because prices drifted a little", ceiling, never()},
 		{"over-ceiling-hold", "I3", "ending instances although the policy says to hold", ceiling, never()},
 		{"scale-down-needs-trust", "I5", "ending instances on the strength of a list that is not trusted", ends, without("s.in.Trusted && ")},
+		{"short-contract-is-not-replaced", "I7", "replacing a short contract ahead of time by another one like it, for ever", contract, never()},
+		{"replace-before-the-contract-ends", "I7", "ending an instance because its contract ends soon, before another is ready in its place", contract, without("superfluous <= 0 || ")},
 		{"scale-down-not-in-dry-run", "I5", "a rehearsal that ends instances", ends, without(" && s.in.Pool.Mode != ModeDryRun")},
 	}
 }
@@ -177,14 +186,15 @@ func endGates() []Gate {
 		{"gone-needs-a-lookup", "I6", "a rental counting as gone because lists left it out", gone, instead("return false", "t.gone[rental.ID] = true; return true")},
 		{"gone-lookup-after-the-lists", "I6", "an old look-up confirming a new absence", gone, without(" && !lookup.At.Before(evidence.AbsentAt)")},
 		{"gone-after-the-last-request", "I6", "lists from before the destroy confirming it", gone, never()},
-		{"gone-thirty-seconds-apart", "I6", "two lists in the same moment of confusion confirming each other", gone, without(" && after.Absence.Span() >= goneSpan")},
+		{"gone-thirty-seconds-apart", "I6", "two lists in the same moment of confusion confirming each other", gone, without(" && after.Absence.Span() >= span")},
+		{"gone-unlisted-needs-longer", "I6", "a rental that is too new for any list counting as gone", "TestPlanTerminationsUnlistedRentalIsNotGoneSoon", never()},
 		{"release-not-in-flight", "I6", "letting go of an object whose rent is on its way", releases, without("instance.InFlight || ")},
 		{"release-no-open-attempt", "I6", "letting go of an object of which nobody knows whether it has a rental", releases, without("instance.hasOpenAttempt() || ")},
 		{"release-nothing-unrecorded", "I6", "letting go of an object while a rental with its label shows up", releases, without(" || t.showsOther(instance)")},
 		{"release-all-gone", "I6", "letting go of an object whose rental bills on", releases, always()},
 		{"release-abandoned-by-name", "I6", "letting go of a rental that nobody named", releases, always()},
 		{"emergency-own-installation", "I4", "an emergency stop ending what another installation rented", "TestEmergencyStop", without(" || label.Installation != installation")},
-		{"emergency-not-elsewhere", "I4", "an emergency stop of one account ending what another account object holds", "TestEmergencyStopSparesOtherAccounts", without(" || elsewhere[label.InstanceUID]")},
+		{"emergency-not-elsewhere", "I4", "an emergency stop of one account ending what another account object holds", "TestEmergencyStopSparesOtherAccounts", without(" || elsewhere.holds(row.ID, &label)")},
 	}
 }
 
@@ -196,13 +206,33 @@ func leakGates() []Gate {
 		{"leak-two-lists", "I4", "a rental in the middle of being recorded reported as a leak", find, always()},
 		{"leak-own-installation", "I4", "another installation's rental reported, or ended, as a leak", find, without(" || label.Installation != in.Installation")},
 		{"leak-not-recorded", "I4", "a recorded rental ended as a leak", find, without(" || recorded")},
-		{"leak-not-elsewhere", "I4", "a rental of another account object ended as a leak", "TestFindLeaksSparesOtherAccounts", without(" || in.Elsewhere[label.InstanceUID]")},
+		{"leak-not-elsewhere", "I4", "a rental of another account object ended as a leak", "TestFindLeaksSparesOtherAccounts", without(" || in.Elsewhere.holds(row.ID, &label)")},
 		{"leak-not-of-an-attempt", "I2", "the rental of a lost rent ended as a leak", find, never()},
+		{"leaks-frozen-by-a-twin", "I4", "ending what a second manager with our installation id rented", "TestATwinFreezesRentsAndLeaks", never()},
+		{"leak-being-adopted", "I4", "ending a leak while somebody takes it over", "TestALeakThatSomebodyAdoptsIsNotEnded", never()},
 		{"leak-end-needs-policy", "I4", "leaks ended although the policy says to report", end, without(" && in.Policy.Action == LeakTerminate")},
 		{"leak-end-needs-trust", "I5", "leaks ended on the strength of a list that is not trusted", end, without("in.Sweep.Trusted && ")},
 		{"leak-end-without-owner", "I4", "ending the rental of an object that came out of a backup", end, without("leak.OwnerExists || ")},
 		{"leak-end-min-age", "I4", "ending a leak that is younger than the policy says", end, without(" || leak.Age < in.Policy.MinAge")},
 		{"leak-end-per-hour", "I4", "ending hundreds of rentals within an hour because of one mistake", end, never()},
+	}
+}
+
+// adoptionGates decide which rentals become ours: by adoption, by label, by
+// account.
+func adoptionGates() []Gate {
+	const adopt, twins, labels = "TestPlanAdoptions", "TestFindTwins", "TestPlanLabels"
+	return []Gate{
+		{"adopt-untrusted-sweep", "I5", "taking over a rental that only a list which is not trusted shows", adopt, never()},
+		{"adopt-recorded-elsewhere", "I2", "one rental that two objects record", adopt, never()},
+		{"adopt-other-installation", "I4", "taking over what another manager rented, and may be using", adopt, never()},
+		{"adopt-rental-of-an-attempt", "I2", "taking over the rental of a rent whose answer was lost", adopt, never()},
+		{"adopt-under-the-ceiling", "I1", "a pool over its ceiling because of a rental that was taken over", adopt, never()},
+		{"twin-untrusted-sweep", "I5", "a list that is not trusted reporting, or clearing, a second manager", twins, never()},
+		{"twin-not-our-own-rent", "I4", "a rental of our own passing for a second manager's", twins, never()},
+		{"labels-untrusted-sweep", "I5", "labels being written on the strength of a list that is not trusted", labels, never()},
+		{"label-restored-once", "I4", "two programs that change a label back and forth for ever", labels, never()},
+		{"one-account-per-user", "I1", "two account objects that each allow their whole ceiling on one credit", "TestSharedUser", never()},
 	}
 }
 
@@ -381,7 +411,7 @@ func rentGates() []Gate {
 		{"recheck-instance-cap", "I1", "a rent above a cap that was lowered in the meantime", nothing, never()},
 		{"recheck-pool-active", "I5", "a rent for a pool that was paused in the meantime", nothing, without("pool.Spec.Mode != warmpool.PoolActive || ")},
 		{"recheck-pool-stays", "I6", "a rent for a pool that was deleted in the meantime", nothing, without(" || !pool.DeletionTimestamp.IsZero()")},
-		{"recheck-still-wanted", "I1", "a rent that nobody wants any more", nothing, without(" || servingOf(planned, instance) > int(int32Of(pool.Spec.Replicas))")},
+		{"recheck-still-wanted", "I1", "a rent that nobody wants any more", nothing, without(" || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas))")},
 		{"outcome-definite-or-unknown", "I2", "a lost answer counting as a refusal", "TestOutcomeOf", always()},
 		{"outcome-outlives-the-manager", "I2", "an answer that is not written down because the manager stops", "TestARentIsRecordedWhileTheManagerStops", instead("context.WithoutCancel(ctx)", "ctx")},
 		{"outcome-of-this-instance", "I2", "an answer being written into another instance of the same name", "TestAnOutcomeIsNotRecordedOnANamesake", never()},
@@ -398,6 +428,7 @@ func sweepGates() []Gate {
 		{"list-of-the-user-of-its-rentals", "I5", "a list of another user being trusted after a restore", pinned, without(" && in.maybePinned()")},
 		{"pin-the-user-of-its-rentals", "I5", "an account being pinned to a user who has none of its rentals", pinned, without(" && in.maybePinned()")},
 		{"pin-another-when-nothing-bills", "I6", "an account moving to another user while rentals of the old one bill", pinned, without(" && !in.anyBills()")},
+		{"spend-user-written-down", "I5", "renting before it is written down whose account it is, so that no later process can tell", "TestNothingIsRentedBeforeTheUserIsWrittenDown", without(" && account.Status.UserID != 0")},
 		{"observe-needs-trust", "I5", "prices and states being taken from a list that is not trusted", untrusted, without(" && plan.sweep.Trusted")},
 		{"scale-down-after-a-trusted-list", "I5", "a list that is not trusted letting a pool end instances", untrusted, always()},
 		{"account-stays-with-its-instances", "I6", "an account going away while its instances need it to end", "TestAnAccountStaysAsLongAsItsInstances", without(" && len(in.instances) == 0")},
@@ -414,6 +445,7 @@ func letGoGates() []Gate {
 		{"lookup-was-answered", "I6", "a look-up that failed passing for \"there is no such rental\"", lookup, never()},
 		{"lookup-in-the-same-account", "I6", "a key that opens another account making every rental look as if it were gone", lookup, never()},
 		{"lookup-account-is-certain", "I6", "a rental counting as gone while nobody can say whose account was asked", lookup, without("err == nil && ")},
+		{"disown-own-account-only", "I5", "changing a label in another account, where the number is somebody else's", "TestAbandonedRentalLosesOurLabel", without(" || !in.link.isStable(in.account)")},
 		{"release-optimistic-lock", "I6", "letting go of an object whose rent was journaled a moment ago", "TestReleaseLosesToAnAttempt", instead("client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{})", "client.MergeFrom(instance)")},
 		{"log-hides-secrets", "I8", "a password in the log of a failed instance", "TestWithoutSecretsLeavesNothingOfThem", never()},
 		{"log-needs-the-secrets", "I8", "a log being kept of which nobody could say what is secret in it", "TestALogIsKeptOnlyWithoutSecrets", never()},
@@ -430,8 +462,8 @@ func poolGates() []Gate {
 		{"create-for-an-account-that-is-held", "I6", "instances of an account that can vanish before them", "TestNothingIsMadeForAnAccountThatCannotPay", without(" && controllerutil.ContainsFinalizer(account, warmpool.FinalizerAccount)")},
 		{"scale-down-loses-to-a-claim", "I3", "deleting an instance that was claimed a moment ago", "TestAClaimWinsAgainstScaleDown", without(", ResourceVersion: resourceVersion(in, victim.UID)")},
 		{"pool-stays-with-its-instances", "I6", "a pool going away before its instances have ended", "TestAPoolStaysAsLongAsItsInstances", without(" || len(live.instances) > 0")},
-		{"scale-down-trusted-list", "I5", "ending instances while the last list is not trusted", list, without(" || !in.account.Status.LastSweep.Trusted")},
-		{"scale-down-fresh-list", "I5", "ending instances on the strength of an old list", list, without(" && age <= 2*pollPeriod(in.account)+slack")},
+		{"scale-down-trusted-list", "I5", "ending instances while the last list is not trusted", list, without(" || !account.Status.LastSweep.Trusted")},
+		{"scale-down-fresh-list", "I5", "ending instances on the strength of an old list", list, without(" && age <= 2*pollPeriod(account)+slack")},
 		{"scale-down-clock-set-back", "I5", "an old list that looks fresh because the clock was set back", list, without("age >= -time.Second && ")},
 	}
 }

@@ -150,12 +150,7 @@ func FindTwins(in *TwinInput) map[int64]Twin {
 	if !in.Sweep.Trusted {
 		return in.Known
 	}
-	owners, before := recordedBy(in.Instances), map[int64]bool{}
-	if in.Before != nil {
-		for k := range in.Before.Rentals {
-			before[in.Before.Rentals[k].ID] = true
-		}
-	}
+	owners, before := recordedBy(in.Instances), in.shownBefore()
 	twins := map[int64]Twin{}
 	for k := range in.Sweep.Listing.Rentals {
 		row := &in.Sweep.Listing.Rentals[k]
@@ -172,6 +167,17 @@ func FindTwins(in *TwinInput) map[int64]Twin {
 		}
 	}
 	return twins
+}
+
+// shownBefore are the rentals that the trusted list before this one showed.
+func (in *TwinInput) shownBefore() map[int64]bool {
+	shown := map[int64]bool{}
+	if in.Before != nil {
+		for k := range in.Before.Rentals {
+			shown[in.Before.Rentals[k].ID] = true
+		}
+	}
+	return shown
 }
 
 // isOurs is true for the UID of a WarmInstance that this manager knows or knew.

@@ -115,6 +115,36 @@ func TestACopiedLabelIsNeverAdoptedNorEnded(t *testing.T) {
 	})
 }
 
+// TestALabelOfAnotherTimeIsACopy walks along the edges of what an attempt can
+// have made.
+func TestALabelOfAnotherTimeIsACopy(t *testing.T) {
+	t.Parallel()
+	const at, reach = 100_000, int(attemptReach / time.Second)
+	attempt := attempted("a", OutcomeUnknown, usd(40)).Attempts[0]
+	attempt.StartedAt = moment(at)
+	bare := row(5, labelOf("a", 1), usd(40))
+	for name, tc := range map[string]struct {
+		row  fleet.Rental
+		want bool
+	}{
+		"began with it":        {began(bare, at), true},
+		"as early as it may":   {began(bare, at-reach), true},
+		"too early":            {began(bare, at-reach-1), false},
+		"as late as it may":    {began(bare, at+reach), true},
+		"too late":             {began(bare, at+reach+1), false},
+		"nobody knows when":    {bare, true},
+		"on another machine":   {fleet.Rental{ID: 5, MachineID: bare.MachineID + 1, StartedAt: moment(at)}, false},
+		"on another, no clock": {fleet.Rental{ID: 5, MachineID: bare.MachineID + 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := attempt.couldHaveMade(&tc.row); got != tc.want {
+				t.Errorf("the attempt could have made it: %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestFindTwins(t *testing.T) {
 	t.Parallel()
 	theirs := began(row(9, labelOf("stranger", 1), usd(40)), 150)

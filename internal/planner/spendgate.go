@@ -177,7 +177,8 @@ func spendChecks() []spendCheck {
 // twinCheck is about a second writer with our installation id.
 func twinCheck() spendCheck {
 	return spendCheck{
-		reason:  ReasonDuplicateInstallation,
+		reason: ReasonDuplicateInstallation,
+		//warmpool:gate spend-no-second-writer
 		blocked: func(a *AccountState, _ time.Time) bool { return a.Twin != "" },
 		message: func(a *AccountState, _ time.Time) string { return a.Twin },
 	}
@@ -186,7 +187,8 @@ func twinCheck() spendCheck {
 // sharedUserCheck is about another account object over the same credit.
 func sharedUserCheck() spendCheck {
 	return spendCheck{
-		reason:  ReasonSharedUser,
+		reason: ReasonSharedUser,
+		//warmpool:gate spend-not-beside-an-older-account
 		blocked: func(a *AccountState, _ time.Time) bool { return a.SharedWith != "" },
 		message: func(a *AccountState, _ time.Time) string {
 			return fmt.Sprintf("VastAccount %s has a key of the same Vast.ai user, and is older. Two ceilings over one credit would each allow the whole of it, so only that one rents. Let the pools use it (spec.accountRef of a new pool), or put a key of another user into this one's Secret.", a.SharedWith)

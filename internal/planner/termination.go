@@ -275,6 +275,7 @@ func (e *RentalEvidence) missedBy(sweep *Sweep, rental *RecordedRental) RentalEv
 	after := *e
 	after.Absence = e.Absence.observe(sweep, notBefore)
 	span := goneSpan
+	//warmpool:gate gone-unlisted-needs-longer
 	if !rental.Listed {
 		// It may be so new that reads do not show it yet: what was never there
 		// to be seen is gone no sooner than an attempt counts as never made (I6).
