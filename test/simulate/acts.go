@@ -162,7 +162,11 @@ func machineActs() []actKind {
 
 // soon does something half a minute or so later, as people put right what went wrong.
 func (w *world) soon(dice *dice, do func()) {
-	w.later(w.untilSlot(dice, dice.between(10*time.Second, 80*time.Second)), do)
+	w.later(w.untilSlot(dice, dice.between(10*time.Second, 80*time.Second)), func() {
+		if !w.decide.isCalm() {
+			do()
+		}
+	})
 }
 
 // ctxOfUsers is the context of what people do.
@@ -313,7 +317,9 @@ func (w *world) deleteNamespace(dice *dice) {
 	}
 	w.later(dice.between(5*time.Second, time.Minute), func() {
 		w.api.OpenNamespace(namespace)
-		w.setUp()
+		if !w.decide.isCalm() {
+			w.setUp()
+		}
 	})
 }
 

@@ -54,7 +54,7 @@ func (w *world) startProcess(slot int) {
 	}
 	w.note(p.name, "main", "starts")
 	p.cache.start()
-	go p.run()
+	w.running.Go(p.run)
 }
 
 // run waits for the lease and then runs the controllers.

@@ -88,6 +88,9 @@ func (w *world) finish() Result {
 		}
 	}
 	w.end()
+	// What waits on a timer in real code ends when the timer does, and time ends
+	// with this goroutine.
+	w.running.Wait()
 	result := Result{Case: Case{Seed: w.decide.seed, Allowed: w.decide.allowedList()}, Plan: w.plan, Injected: w.decide.list(), Virtual: w.elapsed(), Lives: w.lives}
 	if err := w.vast.Close(); err != nil {
 		w.fail("setup", "closing the simulator: %v", err)

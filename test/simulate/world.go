@@ -81,6 +81,8 @@ type world struct {
 	// processes and lives belong to whoever starts and kills, one at a time.
 	processes [slots]*process
 	lives     int
+	// running are the controllers of all lives, the dead ones included.
+	running sync.WaitGroup
 
 	mu       sync.Mutex
 	signals  map[string]*signal
