@@ -136,12 +136,12 @@ func accountActs() []actKind {
 func machineActs() []actKind {
 	return []actKind{
 		{"kill", 2, func(w *world, dice *dice) {
-			if p := w.processes[dice.below(slots)]; p != nil {
+			if p := w.at(dice.below(slots)); p != nil {
 				p.kill("kill -9")
 			}
 		}},
 		{"stop", 2, func(w *world, dice *dice) {
-			if p := w.processes[dice.below(slots)]; p != nil {
+			if p := w.at(dice.below(slots)); p != nil {
 				p.pause(pick(dice, dice.between(5*time.Second, 100*time.Second), dice.between(time.Minute, 8*time.Minute)))
 			}
 		}},
