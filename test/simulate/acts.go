@@ -347,7 +347,7 @@ func providerActs() []actKind {
 		}},
 		{"comfyui fault", 2, func(w *world, dice *dice) {
 			if record := w.anyRental(dice); record != nil {
-				w.check(w.vast.SetBackendFault(record.ID, simulator.BackendFault{Name: pick(dice, comfyHangs, comfyNoGPU, comfyNeverUp, comfyOldSecret)}))
+				w.check(w.vast.SetBackendFault(record.ID, simulator.BackendFault{Name: pick(dice, comfyFaults()...)}))
 			}
 		}},
 		{"credit", 1, func(w *world, dice *dice) {
