@@ -74,8 +74,9 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
 
 .PHONY: integration
-integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step.
+integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
+	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
 	go test -p 2 -timeout 35m $(TESTFLAGS) ./test/...
 
 .PHONY: ledger

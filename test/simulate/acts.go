@@ -136,12 +136,12 @@ func accountActs() []actKind {
 func machineActs() []actKind {
 	return []actKind{
 		{"kill", 2, func(w *world, dice *dice) {
-			if p := w.processes[dice.below(slots)]; p != nil {
+			if p := w.at(dice.below(slots)); p != nil {
 				p.kill("kill -9")
 			}
 		}},
 		{"stop", 2, func(w *world, dice *dice) {
-			if p := w.processes[dice.below(slots)]; p != nil {
+			if p := w.at(dice.below(slots)); p != nil {
 				p.pause(pick(dice, dice.between(5*time.Second, 100*time.Second), dice.between(time.Minute, 8*time.Minute)))
 			}
 		}},
@@ -162,7 +162,11 @@ func machineActs() []actKind {
 
 // soon does something half a minute or so later, as people put right what went wrong.
 func (w *world) soon(dice *dice, do func()) {
-	w.later(w.untilSlot(dice, dice.between(10*time.Second, 80*time.Second)), do)
+	w.later(w.untilSlot(dice, dice.between(10*time.Second, 80*time.Second)), func() {
+		if !w.decide.isCalm() {
+			do()
+		}
+	})
 }
 
 // ctxOfUsers is the context of what people do.
@@ -313,7 +317,9 @@ func (w *world) deleteNamespace(dice *dice) {
 	}
 	w.later(dice.between(5*time.Second, time.Minute), func() {
 		w.api.OpenNamespace(namespace)
-		w.setUp()
+		if !w.decide.isCalm() {
+			w.setUp()
+		}
 	})
 }
 
@@ -341,7 +347,7 @@ func providerActs() []actKind {
 		}},
 		{"comfyui fault", 2, func(w *world, dice *dice) {
 			if record := w.anyRental(dice); record != nil {
-				w.check(w.vast.SetBackendFault(record.ID, simulator.BackendFault{Name: pick(dice, comfyHangs, comfyNoGPU, comfyNeverUp, comfyOldSecret)}))
+				w.check(w.vast.SetBackendFault(record.ID, simulator.BackendFault{Name: pick(dice, comfyFaults()...)}))
 			}
 		}},
 		{"credit", 1, func(w *world, dice *dice) {

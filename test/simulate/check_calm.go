@@ -29,7 +29,9 @@ func (w *world) restoreSpecs() {
 		edit(w, &warmpool.WarmPool{}, w.plan.Pools[k].Name, func(pool *warmpool.WarmPool) { pool.Spec.Mode = warmpool.PoolActive })
 	}
 	for _, record := range w.vast.Meter().Live(ourPrefix) {
-		w.check(w.vast.ClearBackendFault(record.ID, comfyHangs))
+		for _, fault := range comfyFaults() {
+			w.check(w.vast.ClearBackendFault(record.ID, fault))
+		}
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	comfyOldSecret = "other-password"
 )
 
+// comfyFaults are all of them.
+func comfyFaults() []string { return []string{comfyHangs, comfyNoGPU, comfyNeverUp, comfyOldSecret} }
+
 // comfys stands for what runs in the containers: enough of a ComfyUI for a
 // prober that asks no network.
 type comfys struct {

@@ -73,6 +73,13 @@ func (d *decider) quiet() {
 	d.calm = true
 }
 
+// isCalm is true once nothing is injected any more.
+func (d *decider) isCalm() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calm
+}
+
 // list returns what was injected, in order.
 func (d *decider) list() []Injection {
 	d.mu.Lock()

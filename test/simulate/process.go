@@ -40,12 +40,9 @@ type process struct {
 
 // startProcess starts a life on a slot.
 func (w *world) startProcess(slot int) {
-	w.lives++
-	p := &process{
-		world: w, name: fmt.Sprintf("P%d", w.lives), slot: slot, clock: w.clocks[slot], dead: make(chan struct{}),
-	}
+	p := &process{world: w, slot: slot, clock: w.clocks[slot], dead: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
-	w.processes[slot] = p
+	w.enrol(p)
 	p.cache = newCache(p)
 	p.lease = newLease(p)
 	if err := p.build(); err != nil {
@@ -54,7 +51,7 @@ func (w *world) startProcess(slot int) {
 	}
 	w.note(p.name, "main", "starts")
 	p.cache.start()
-	go p.run()
+	w.running.Go(p.run)
 }
 
 // run waits for the lease and then runs the controllers.
@@ -132,10 +129,9 @@ func (p *process) kill(why string) {
 	p.cancel()
 	w := p.world
 	w.note(p.name, "main", "dies: %s", why)
-	if w.processes[p.slot] != p {
+	if !w.strike(p) {
 		return
 	}
-	w.processes[p.slot] = nil
 	restart := w.decide.at(fmt.Sprintf("slot %d restarts", p.slot)).between(100*time.Millisecond, 15*time.Second)
 	w.later(restart, func() { w.startProcess(p.slot) })
 }

@@ -81,13 +81,14 @@ func (w *world) wait(d time.Duration) bool {
 
 // finish ends everything and collects what there was.
 func (w *world) finish() Result {
-	for _, p := range w.processes {
-		if p != nil {
-			w.processes[p.slot] = nil
-			p.kill("the schedule ends")
-		}
+	for _, p := range w.living() {
+		w.strike(p)
+		p.kill("the schedule ends")
 	}
 	w.end()
+	// What waits on a timer in real code ends when the timer does, and time ends
+	// with this goroutine.
+	w.running.Wait()
 	result := Result{Case: Case{Seed: w.decide.seed, Allowed: w.decide.allowedList()}, Plan: w.plan, Injected: w.decide.list(), Virtual: w.elapsed(), Lives: w.lives}
 	if err := w.vast.Close(); err != nil {
 		w.fail("setup", "closing the simulator: %v", err)
@@ -114,8 +115,8 @@ func (d *decider) allowedList() []string {
 
 // processOf finds a process by its name; nil for one that is dead.
 func (w *world) processOf(name string) *process {
-	for _, p := range w.processes {
-		if p != nil && p.name == name {
+	for _, p := range w.living() {
+		if p.name == name {
 			return p
 		}
 	}

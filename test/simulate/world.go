@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -78,16 +79,18 @@ type world struct {
 	lease       leaseRecord
 	clocks      [slots]*steppedClock
 
-	// processes and lives belong to whoever starts and kills, one at a time.
+	// running are the controllers of all lives, the dead ones included.
+	running sync.WaitGroup
+
+	mu sync.Mutex
+	// processes are those that live, by slot; lives counts all that ever did.
 	processes [slots]*process
 	lives     int
-
-	mu       sync.Mutex
-	signals  map[string]*signal
-	cuts     map[string]time.Time
-	failures []Failure
-	failed   chan struct{}
-	lines    []string
+	signals   map[string]*signal
+	cuts      map[string]time.Time
+	failures  []Failure
+	failed    chan struct{}
+	lines     []string
 
 	// acting is held while one party writes to the API server; actor is who.
 	acting sync.Mutex
@@ -183,11 +186,23 @@ func (w *world) now() time.Time { return clock.RealClock{}.Now() }
 // elapsed is the virtual time since the start.
 func (w *world) elapsed() time.Duration { return w.now().Sub(w.start) }
 
-// untilSlot is how long to wait until a moment of one's own, at least d from now.
+// untilSlot is how long to wait until a moment of one's own, about d from now.
+//
+// client-go's retries sleep 10 ms and up to 1 ms more, which no seed decides.
+// So the moments lie in the first 8.5 ms of each half of the grid: whatever the
+// extra is, the half that a goroutine comes from is the same.
 func (w *world) untilSlot(dice *dice, d time.Duration) time.Duration {
+	const (
+		half = grid / 2
+		used = half - 1500*time.Microsecond
+	)
 	now := w.elapsed()
-	slot := (now + max(d, 0)).Truncate(grid) + grid
-	return slot + dice.between(0, grid-2*time.Millisecond) - now
+	slot := (now.Truncate(half) + max(d, 0)).Truncate(grid) + grid
+	at := dice.between(0, 2*used-1)
+	if at >= used {
+		at += half - used
+	}
+	return slot + at - now
 }
 
 // later does something after a while, unless the schedule has ended by then.
@@ -221,6 +236,40 @@ func (w *world) as(actor string, do func() error) error {
 	w.actor = actor
 	defer func() { w.actor = "" }()
 	return do()
+}
+
+// enrol names a process that begins to live.
+func (w *world) enrol(p *process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lives++
+	p.name = fmt.Sprintf("P%d", w.lives)
+	w.processes[p.slot] = p
+}
+
+// strike takes a process off; it returns false when that was done before.
+func (w *world) strike(p *process) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.processes[p.slot] != p {
+		return false
+	}
+	w.processes[p.slot] = nil
+	return true
+}
+
+// living returns the processes that live.
+func (w *world) living() []*process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.processes[:]), func(p *process) bool { return p == nil })
+}
+
+// at returns the process of a slot; nil while there is none.
+func (w *world) at(slot int) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.processes[slot]
 }
 
 // observe passes a change on to the caches and to the witness.
