@@ -58,8 +58,8 @@ func comfyHostFaults() map[string]comfyCase {
 			fault: comfysim.FaultGPUFault, gives: "GpuFault", host: true, sees: []comfySight{readySays("False/GpuFault", "It is tried once more.")},
 			says: "The machine is at fault; it is avoided and another is tried.",
 		},
-		"wrong-pixels":       {fault: comfysim.FaultWrongPixels, gives: "GpuCorrupt", host: true, says: "The GPU computed 65536 of 65536 pixels wrong."},
-		"wrong-pixels-black": {fault: comfysim.FaultWrongPixels, params: map[string]string{"how": "black"}, gives: "GpuCorrupt", host: true, says: "The GPU computed 65536 of 65536 pixels wrong."},
+		"wrong-pixels":       {fault: comfysim.FaultWrongPixels, gives: "GpuCorrupt", host: true, says: " of 65536 pixels wrong."},
+		"wrong-pixels-black": {fault: comfysim.FaultWrongPixels, params: map[string]string{"how": "black"}, gives: "GpuCorrupt", host: true, says: " of 65536 pixels wrong."},
 		"hang":               {fault: comfysim.FaultHang, gives: "RenderTimeout", host: true, says: "The smoke prompt"},
 		"driver-wedge": {
 			fault: comfysim.FaultDriverWedge, gives: "StartupTimeout", host: true, sees: []comfySight{startedSays("True/Started", ""), silent},
