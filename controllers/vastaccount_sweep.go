@@ -114,6 +114,7 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	plan := sweepPlan{verdict: verdict, sweep: planner.Sweep{Listing: in.listing, Trusted: verdict.Trusted}}
 	in.session.latest = &plan.sweep
 	if verdict.Trusted {
+		in.session.counted = countAlso(&plan.sweep, in.session.lastTrusted)
 		in.session.lastTrusted, in.session.sweepTook = &plan.sweep, in.listing.FinishedAt.Sub(in.listing.StartedAt)
 	}
 	now := r.Clock.Now()
