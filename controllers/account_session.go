@@ -26,7 +26,10 @@ type accountSession struct {
 	verdict planner.SweepVerdict
 	// latest is the last reading, lastTrusted the last one that may be acted upon.
 	latest, lastTrusted *planner.Sweep
-	sweepTook           time.Duration
+	// counted is what spending counts: the last trusted reading, and what only the
+	// one before it showed.
+	counted   *fleet.Listing
+	sweepTook time.Duration
 
 	attempts map[planner.AttemptKey]planner.Absence
 	leaks    planner.LeakMemory
@@ -150,14 +153,30 @@ func (a *accountSession) connection() connection {
 	return a.link
 }
 
-// lastListing returns the last trusted reading, nil before there is one.
+// lastListing returns what spending counts besides the objects, nil before
+// there is a trusted reading. What one reading alone does not show any more
+// still counts: a list that is whole, consistent and empty for a moment must not
+// make room under the ceiling (I1).
 func (a *accountSession) lastListing() *fleet.Listing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.lastTrusted == nil {
-		return nil
+	return a.counted
+}
+
+// countAlso returns a reading with the rentals that only the one before showed.
+func countAlso(now, before *planner.Sweep) *fleet.Listing {
+	counted := now.Listing
+	if before == nil {
+		return &counted
 	}
-	return &a.lastTrusted.Listing
+	counted.Rentals = slices.Clone(counted.Rentals)
+	for k := range before.Listing.Rentals {
+		row := &before.Listing.Rentals[k]
+		if !slices.ContainsFunc(now.Listing.Rentals, func(shown fleet.Rental) bool { return shown.ID == row.ID }) {
+			counted.Rentals = append(counted.Rentals, *row)
+		}
+	}
+	return &counted
 }
 
 // spendState gathers what spending depends on at the account.

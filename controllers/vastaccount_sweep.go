@@ -129,6 +129,7 @@ func (r *VastAccountReconciler) planSweep(in *sweepInput) sweepPlan {
 	in.session.latest = &plan.sweep
 	//warmpool:gate list-to-judge-by-is-trusted
 	if verdict.Trusted {
+		in.session.counted = countAlso(&plan.sweep, in.session.lastTrusted)
 		in.session.lastTrusted, in.session.sweepTook = &plan.sweep, in.listing.FinishedAt.Sub(in.listing.StartedAt)
 	}
 	r.planGuards(in, &plan, before)

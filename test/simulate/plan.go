@@ -153,12 +153,12 @@ func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
 	return acts
 }
 
-// isLie is true for faults in which list and look-up agree on something wrong,
-// for less long than it takes to believe them. One follows no other in a
+// isLie is true for faults in which what is read is wrong and agrees with itself,
+// for less long than it takes to believe it. One follows no other in a
 // schedule: together they would last longer, and then nothing could tell them
 // from the truth.
 func isLie(kind string) bool {
-	return kind == "vast "+simulator.FaultHiddenRental || kind == "vast "+simulator.FaultOtherAccount
+	return kind == "vast "+simulator.FaultEmptyList || kind == "vast "+simulator.FaultHiddenRental || kind == "vast "+simulator.FaultOtherAccount
 }
 
 // changes are acts that make the operator rent and end.

@@ -27,6 +27,9 @@ func vastFaults() []vastFault {
 			}
 			if longest > 0 {
 				spec.Count = 1 + dice.below(3)
+				if name == simulator.FaultEmptyList {
+					spec.Count = 1 // a second one in a row is a lie like those left out
+				}
 				spec.DurationSeconds = float64(shortest + dice.below(longest-shortest+1))
 			}
 			return spec
