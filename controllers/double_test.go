@@ -189,7 +189,7 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 	session.trust = planner.TrustMemory{SeenTrusted: true, LastTrustedAt: noon}
 	session.verdict = planner.SweepVerdict{Trusted: true, Reason: planner.ReasonTrusted}
 	session.latest = &planner.Sweep{Listing: listingOf(), Trusted: true}
-	session.lastTrusted = session.latest
+	session.lastTrusted, session.counted = session.latest, &session.latest.Listing
 	return s
 }
 

@@ -47,7 +47,7 @@ func TestTheLastLookReadsBudgetsLive(t *testing.T) {
 			session := &accountSession{
 				link:    connection{verified: true, user: fleet.User{ID: 1, BalanceUSD: 100_000_000}},
 				verdict: planner.SweepVerdict{Trusted: true}, trust: planner.TrustMemory{SeenTrusted: true, LastTrustedAt: budgetNoon},
-				lastTrusted: &planner.Sweep{Trusted: true}, rents: map[string]bool{},
+				lastTrusted: &planner.Sweep{Trusted: true}, counted: &fleet.Listing{}, rents: map[string]bool{},
 			}
 			objects := fake.NewClientBuilder().WithScheme(scheme).WithObjects(pool, account, instance).Build()
 			r := &VastAccountReconciler{

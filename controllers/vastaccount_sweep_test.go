@@ -157,7 +157,7 @@ func TestAnAccountIsPinnedToTheUserOfItsRentals(t *testing.T) {
 			account.Status.UserID, account.Spec.ExpectedUserID = test.status, test.expected
 			s := newStage(t, account, testPool(), rentedInstance(), keySecret("k"))
 			session := s.session()
-			session.trust, session.lastTrusted, session.latest = planner.TrustMemory{}, nil, nil
+			session.trust, session.lastTrusted, session.counted, session.latest = planner.TrustMemory{}, nil, nil, nil
 			s.provider.list = func() (fleet.Listing, error) { return listingOf(test.rows...), nil }
 			s.sweep()
 			s.get(account)
