@@ -160,6 +160,7 @@ const (
 func (w *world) until(most time.Duration, missing func() string) bool {
 	deadline := w.elapsed() + most
 	for {
+		w.doAsTold()
 		what := missing()
 		switch {
 		case what == "":
