@@ -11,6 +11,7 @@ func gates() []Gate {
 		sizeGates(), endGates(), leakGates(), adoptionGates(), healthGates(),
 		connectionGates(), rentGates(), sweepGates(), letGoGates(), poolGates(), instanceGates(),
 		refusalGates(), clientGates(), readingGates(), secretGates(), nounGates(), leaseGates(), proberGates(),
+		ledgerGates(),
 	)
 }
 

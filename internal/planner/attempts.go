@@ -201,13 +201,18 @@ func (r *resolver) match(rows []*fleet.Rental, instance *Instance, attempt *Atte
 	return seen
 }
 
+// isAny is true when a sweep shows the rental, its label, or what may have lost it.
+func (m *attemptMatches) isAny() bool {
+	return m.recorded != nil || len(m.ours) > 0 || len(m.others) > 0 || m.relabelled != nil
+}
+
 // resolveOpen decides on one attempt whose outcome is unknown.
 func (r *resolver) resolveOpen(key AttemptKey, attempt *Attempt, seen *attemptMatches) Resolution {
 	evidence := r.in.Memory[key]
 	resolution := Resolution{UID: key.UID, AttemptNumber: key.Number, Action: ResolveWait}
 	switch {
 	//warmpool:gate resolve-seen-is-not-absent
-	case seen.recorded != nil || len(seen.ours) > 0 || len(seen.others) > 0 || seen.relabelled != nil:
+	case seen.isAny():
 		// Whatever carries the label, or has lost it, the attempt is not absent. Even an
 		// untrusted sweep that shows it takes that evidence away.
 		evidence = Absence{}

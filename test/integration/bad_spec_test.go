@@ -95,13 +95,13 @@ func badSpecs() map[string]refusal {
 			field: "spec.cost.budgets", rule: "must have at most 4 items",
 		},
 		"an account's budget of a year": {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nbudgets: [{name: a, period: Year, limitUSD: \"5\"}]", field: "spec.budgets[0].period", rule: "supported values"},
-		"no account ceiling":       {kind: "VastAccount", spec: "{}", field: "spec.ceilingUSDPerHour", rule: "Required value"},
-		"malformed balance":        {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nminBalanceUSD: five", field: "spec.minBalanceUSD", rule: "should match"},
-		"polling all the time":     {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\npollPeriodSeconds: 1", field: "spec.pollPeriodSeconds", rule: "should be greater than or equal to 5"},
-		"unknown account mode":     {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nmode: Stop", field: "spec.mode", rule: `supported values: "Active", "Frozen", "EmergencyStop"`},
-		"unknown leak action":      {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {action: Kill}", field: "spec.leakPolicy.action", rule: `supported values: "Report", "Terminate"`},
-		"leaks ended at once":      {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {minAgeSeconds: 1}", field: "spec.leakPolicy.minAgeSeconds", rule: "should be greater than or equal to 120"},
-		"an empty name of the key": {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\ncredentialsSecretRef: {key: \"\"}", field: "spec.credentialsSecretRef.key", rule: "should be at least 1 chars long"},
+		"no account ceiling":            {kind: "VastAccount", spec: "{}", field: "spec.ceilingUSDPerHour", rule: "Required value"},
+		"malformed balance":             {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nminBalanceUSD: five", field: "spec.minBalanceUSD", rule: "should match"},
+		"polling all the time":          {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\npollPeriodSeconds: 1", field: "spec.pollPeriodSeconds", rule: "should be greater than or equal to 5"},
+		"unknown account mode":          {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nmode: Stop", field: "spec.mode", rule: `supported values: "Active", "Frozen", "EmergencyStop"`},
+		"unknown leak action":           {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {action: Kill}", field: "spec.leakPolicy.action", rule: `supported values: "Report", "Terminate"`},
+		"leaks ended at once":           {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {minAgeSeconds: 1}", field: "spec.leakPolicy.minAgeSeconds", rule: "should be greater than or equal to 120"},
+		"an empty name of the key":      {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\ncredentialsSecretRef: {key: \"\"}", field: "spec.credentialsSecretRef.key", rule: "should be at least 1 chars long"},
 	}
 }
 
