@@ -46,7 +46,11 @@ func (w *world) answerLabelLost(instance *warmpool.WarmInstance, message string)
 		w.fail("I7", "a person cannot tell which rental is meant: %s", message)
 		return
 	}
-	id, _ := strconv.ParseInt(named[1], 10, 64) // digits only
+	id, err := strconv.ParseInt(named[1], 10, 64)
+	if err != nil {
+		w.fail("I7", "a person is told of a rental %q", named[1])
+		return
+	}
 	mine := ourPrefix + string(instance.UID) + "."
 	for _, record := range w.vast.Meter().Live(mine) {
 		if record.ID == id {
