@@ -147,6 +147,11 @@ func newActs(dice *dice, p *Plan, kinds []actKind) []Act {
 		if isLie(kind) && slices.ContainsFunc(acts, func(act Act) bool { return isLie(act.Kind) }) {
 			continue
 		}
+		// The first user that is seen counts, unless one is named: nobody could
+		// know that the very first answer was another's.
+		if kind == "vast "+simulator.FaultOtherAccount && !p.Pinned {
+			continue
+		}
 		acts = append(acts, Act{ID: fmt.Sprintf("act %d %s", len(acts), kind), Kind: kind, At: at})
 	}
 	slices.SortStableFunc(acts, func(a, b Act) int { return cmp.Compare(a.At, b.At) })
