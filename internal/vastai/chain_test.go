@@ -232,7 +232,7 @@ func TestTheTimeoutCountsFromTheSending(t *testing.T) {
 		if failure.Kind != fleet.KindUnavailable || failure.Definite || !errors.Is(err, errTimeout) {
 			t.Errorf("error = %v", err)
 		}
-		if got, want := time.Since(started), 6500*time.Millisecond; got != want {
+		if got, want := time.Since(started), 6590*time.Millisecond; got != want {
 			t.Errorf("gave up after %s, want %s: the wait for the slot and the timeout", got, want)
 		}
 	})

@@ -43,12 +43,16 @@ const unlistedInterval = time.Second
 // meaning is not documented; waiting it out is the safe reading.
 const rentPenalty = 12 * time.Second
 
+// rentMargin is added to the interval between rents: one that travels faster than
+// the one before it would arrive too early, and be punished for it.
+const rentMargin = 90 * time.Millisecond
+
 // DefaultLimits returns the least time between two calls of each endpoint, as
 // Vast.ai documents them ("x-rate-limit"); a search is limited to ten a minute.
 func DefaultLimits() map[Endpoint]time.Duration {
 	return map[Endpoint]time.Duration{
 		EndpointSearch:         6 * time.Second,
-		EndpointRent:           4500 * time.Millisecond,
+		EndpointRent:           4500*time.Millisecond + rentMargin,
 		EndpointList:           time.Second,
 		EndpointGet:            2 * time.Second,
 		EndpointManage:         time.Second,

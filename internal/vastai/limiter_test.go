@@ -39,7 +39,7 @@ func seconds(numbers ...int) []time.Duration {
 
 func TestCallsOfOneEndpointKeepTheDocumentedInterval(t *testing.T) {
 	documented := map[Endpoint]time.Duration{
-		EndpointSearch: 6 * time.Second, EndpointRent: 4500 * time.Millisecond, EndpointList: time.Second,
+		EndpointSearch: 6 * time.Second, EndpointRent: 4500*time.Millisecond + rentMargin, EndpointList: time.Second,
 		EndpointGet: 2 * time.Second, EndpointManage: time.Second, EndpointDestroy: 3 * time.Second,
 	}
 	for endpoint, interval := range documented {
@@ -75,10 +75,10 @@ func TestEndpointsDoNotWaitForEachOther(t *testing.T) {
 // and the call, up to half a second, is done before the interval ends.
 func TestALastLookDoesNotStretchTheInterval(t *testing.T) {
 	for look, want := range map[time.Duration]time.Duration{
-		0:                       4500 * time.Millisecond,
-		300 * time.Millisecond:  4500 * time.Millisecond,
-		lookAhead:               4500 * time.Millisecond,
-		1500 * time.Millisecond: 5500 * time.Millisecond,
+		0:                       4590 * time.Millisecond,
+		300 * time.Millisecond:  4590 * time.Millisecond,
+		lookAhead:               4590 * time.Millisecond,
+		1500 * time.Millisecond: 5590 * time.Millisecond,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLimiter(clock.RealClock{}, DefaultLimits())
@@ -314,7 +314,7 @@ func TestTheLimiterLearnsFromAnswers(t *testing.T) {
 		"limiter's slug with status 200": {refusal{200, limiterSlug, ""}, 12 * time.Second},
 		"html 403 pauses":                {refusal{403, htmlPage, ""}, 5 * time.Second},
 		"html 429 pauses":                {refusal{429, htmlPage, ""}, 5 * time.Second},
-		"another refusal":                {refusal{400, `{"success":false,"error":"invalid_args"}`, ""}, 4500 * time.Millisecond},
+		"another refusal":                {refusal{400, `{"success":false,"error":"invalid_args"}`, ""}, 4590 * time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
