@@ -36,6 +36,8 @@ type connection struct {
 	provider Provider
 	// fingerprint tells a changed key; it is a hash, and never printed.
 	fingerprint [sha256.Size]byte
+	// baseURL is where it is used; empty for the default.
+	baseURL string
 	// verified is true when the provider accepted the key when last asked.
 	verified bool
 	// reason and message say why not, or that it did.
@@ -86,7 +88,7 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		if err != nil {
 			return session.setConnection(refused(reasonNotVerified, "The connection to Vast.ai cannot be made: "+err.Error()))
 		}
-		current = connection{provider: provider, fingerprint: fingerprint, reason: reasonNotVerified, message: "The key was not verified yet; Vast.ai is asked whose it is."}
+		current = connection{provider: provider, fingerprint: fingerprint, baseURL: baseURL, reason: reasonNotVerified, message: "The key was not verified yet; Vast.ai is asked whose it is."}
 	}
 	//warmpool:gate key-asked-every-minute
 	//warmpool:gate key-asked-after-clock-set-back

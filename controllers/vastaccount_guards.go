@@ -149,7 +149,7 @@ func (r *VastAccountReconciler) identityOf(account *warmpool.VastAccount) planne
 	identity := planner.AccountIdentity{Key: key.String(), UserID: account.Status.UserID, CreatedAt: account.CreationTimestamp.Time}
 	if session := r.sessions.peek(key); session != nil {
 		if link := session.connection(); link.verified {
-			identity.UserID = link.user.ID
+			identity.UserID, identity.BaseURL, identity.BaseURLKnown = link.user.ID, link.baseURL, true
 		}
 	}
 	return identity

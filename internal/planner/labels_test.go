@@ -222,11 +222,16 @@ func TestATwinFreezesRentsAndLeaks(t *testing.T) {
 
 func TestSharedUser(t *testing.T) {
 	t.Parallel()
-	old, young := AccountIdentity{"a/old", 7, moment(0)}, AccountIdentity{"a/young", 7, moment(9)}
-	other, unknown := AccountIdentity{"a/other", 8, moment(-9)}, AccountIdentity{"a/unknown", 0, moment(-9)}
-	twin := AccountIdentity{"a/zwilling", 7, moment(9)}
-	all := []AccountIdentity{young, unknown, old, other, twin}
-	for self, want := range map[AccountIdentity]string{old: "", young: "a/old", other: "", unknown: "", twin: "a/old"} {
+	named := func(key string, user int64, second int) AccountIdentity {
+		return AccountIdentity{Key: key, UserID: user, CreatedAt: moment(second)}
+	}
+	old, young, twin := named("a/old", 7, 0), named("a/young", 7, 9), named("a/zwilling", 7, 9)
+	other, unknown := named("a/other", 8, -9), named("a/unknown", 0, -9)
+	// Another API numbers its users by itself.
+	here, there := named("a/here", 9, 0), named("a/there", 9, 9)
+	here.BaseURLKnown, there.BaseURLKnown, there.BaseURL = true, true, "http://127.0.0.1:1"
+	all := []AccountIdentity{young, unknown, old, other, twin, here, there}
+	for self, want := range map[AccountIdentity]string{old: "", young: "a/old", other: "", unknown: "", twin: "a/old", here: "", there: ""} {
 		if got := SharedUser(&self, all); got != want {
 			t.Errorf("%s shares with %q, want %q", self.Key, got, want)
 		}

@@ -11,6 +11,9 @@ type AccountIdentity struct {
 	Key string
 	// UserID is the user; 0 when it is not known.
 	UserID int64
+	// BaseURL is where the user is known by that number, when BaseURLKnown.
+	BaseURL      string
+	BaseURLKnown bool
 	// CreatedAt is the object's creation.
 	CreatedAt time.Time
 }
@@ -24,7 +27,7 @@ func SharedUser(self *AccountIdentity, accounts []AccountIdentity) string {
 	for k := range accounts {
 		other := &accounts[k]
 		//warmpool:gate one-account-per-user
-		if other.UserID != 0 && other.UserID == self.UserID && isOlder(other, first) {
+		if self.isUserOf(other) && isOlder(other, first) {
 			first = other
 		}
 	}
@@ -32,6 +35,13 @@ func SharedUser(self *AccountIdentity, accounts []AccountIdentity) string {
 		return ""
 	}
 	return first.Key
+}
+
+// isUserOf is true when two objects may spend one credit: the users have one
+// number, and nobody knows that they are numbered by two different APIs.
+func (a *AccountIdentity) isUserOf(other *AccountIdentity) bool {
+	apart := a.BaseURLKnown && other.BaseURLKnown && a.BaseURL != other.BaseURL
+	return other.UserID != 0 && other.UserID == a.UserID && !apart
 }
 
 // isOlder is a total order.
