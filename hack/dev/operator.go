@@ -68,23 +68,19 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 // start starts the manager on ports that are free now.
 func (o *operatorProcess) start(ctx context.Context) error {
 	spec := o.spec
-	var ports [2]string
-	for k := range ports {
-		port, err := localplane.FreePort(ctx)
-		if err != nil {
-			return err
-		}
-		ports[k] = net.JoinHostPort(localplane.Loopback, port)
+	ports, err := localplane.FreePorts(ctx, 2)
+	if err != nil {
+		return err
 	}
-	spec.Arguments = append(slices.Clip(spec.Arguments),
-		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1])
+	metrics, health := net.JoinHostPort(localplane.Loopback, ports[0]), net.JoinHostPort(localplane.Loopback, ports[1])
+	spec.Arguments = append(slices.Clip(spec.Arguments), "--metrics-bind-address="+metrics, "--health-probe-bind-address="+health)
 	started, err := process.Start(&spec)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.current, o.metrics, o.spec.Add = started, "http://"+ports[0]+"/metrics", true
+	o.current, o.metrics, o.spec.Add = started, "http://"+metrics+"/metrics", true
 	return nil
 }
 
