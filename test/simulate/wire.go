@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"regexp"
-	"runtime"
 	"time"
 )
 
@@ -120,11 +119,10 @@ func (e *exchange) travel(request *http.Request, dice *dice) error {
 	case <-done:
 		return nil
 	case <-request.Context().Done():
-		return request.Context().Err()
 	case <-p.dead:
-		runtime.Goexit()
-		return nil
 	}
+	p.live() // a death cancels the context too
+	return request.Context().Err()
 }
 
 // serve lets the simulator answer.
