@@ -140,7 +140,7 @@ func shallowCopyOf(object client.Object) client.Object {
 	from := reflect.ValueOf(object).Elem()
 	into := reflect.New(from.Type())
 	into.Elem().Set(from)
-	copied, ok := into.Interface().(client.Object)
+	copied, ok := reflect.TypeAssert[client.Object](into)
 	if !ok {
 		return object // every object is one
 	}

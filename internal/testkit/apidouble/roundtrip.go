@@ -30,7 +30,7 @@ func (c *carriers) roundTrip(object client.Object) (client.Object, error) {
 	if err := c.of(from.Type())(into.Elem(), from); err != nil {
 		return nil, fmt.Errorf("carrying %s: %w", object.GetName(), err)
 	}
-	carried, ok := into.Interface().(client.Object)
+	carried, ok := reflect.TypeAssert[client.Object](into)
 	if !ok {
 		return object, nil // every object is one
 	}
@@ -218,7 +218,7 @@ func carryTime(grain time.Duration) carrier {
 
 // timeIn is the time that a Time or a MicroTime embeds.
 func timeIn(value reflect.Value) time.Time {
-	at, _ := value.Field(0).Interface().(time.Time) //nolint:errcheck // zero is right for anything else
+	at, _ := reflect.TypeAssert[time.Time](value.Field(0)) // zero is right for anything else
 	return at
 }
 
@@ -262,20 +262,25 @@ func eachString(value reflect.Value, show func(string)) {
 		if value.Type() == reflect.TypeFor[time.Time]() {
 			return
 		}
-		for k := range value.NumField() {
-			eachString(value.Field(k), show)
+		for _, field := range value.Fields() {
+			eachString(field, show)
 		}
 	case reflect.Slice:
-		if value.Type().Elem().Kind() != reflect.Uint8 {
-			for k := range value.Len() {
-				eachString(value.Index(k), show)
-			}
-		}
+		eachStringInSlice(value, show)
 	case reflect.Map:
-		for entries := value.MapRange(); entries.Next(); {
-			eachString(entries.Key(), show)
-			eachString(entries.Value(), show)
+		for key, entry := range value.Seq2() {
+			eachString(key, show)
+			eachString(entry, show)
 		}
 	default:
+	}
+}
+
+func eachStringInSlice(value reflect.Value, show func(string)) {
+	if value.Type().Elem().Kind() == reflect.Uint8 {
+		return
+	}
+	for k := range value.Len() {
+		eachString(value.Index(k), show)
 	}
 }
