@@ -62,8 +62,8 @@ build: go ## Build the commands into bin/.
 ##@ Prove
 
 .PHONY: test
-test: N = 2000
-test: verify lint unit integration simulate e2e ## Everything that has to pass: verify, lint, all tests, 2,000 schedules, a whole run.
+test: N = 20000
+test: verify lint unit integration simulate e2e ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
 
 # The packages under test/ start API servers and whole operators on a clock that
 # runs faster than the wall; the race detector would slow them below it. One life

@@ -1,6 +1,9 @@
 package controllers
 
 import (
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,6 +22,13 @@ const (
 	reasonClusterRefuses   = "ClusterRefuses"
 	reasonAccountNotFound  = "AccountNotFound"
 )
+
+// saysSame is true for two states of a status that say the same to a reader: an
+// empty list is as good as none, and a zone is nothing to a time. Most are equal
+// to the bit, which is cheaper to see.
+func saysSame[T any](before, after *T) bool {
+	return reflect.DeepEqual(before, after) || equality.Semantic.DeepEqual(before, after)
+}
 
 // conditionWriter sets conditions as of one moment.
 type conditionWriter struct {

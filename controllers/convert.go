@@ -18,6 +18,9 @@ func poolKey(namespace, name string) string { return namespace + "/" + name }
 // usdOf reads an amount that the API server has validated. Text that cannot be
 // read counts as nothing for a ceiling, so that it allows nothing.
 func usdOf(text string) fleet.USDMicros {
+	if text == "" {
+		return 0
+	}
 	amount, err := fleet.ParseUSD(text)
 	if err != nil {
 		return 0

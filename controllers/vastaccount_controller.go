@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,7 +72,8 @@ type VastAccountReconciler struct {
 
 // SetupWithManager registers the three controllers.
 func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	for name, loop := range r.Loops() {
+	loops := r.Loops()
+	for _, name := range slices.Sorted(maps.Keys(loops)) {
 		controlled := ctrl.NewControllerManagedBy(mgr).Named(name).
 			WithOptions(controllerOptions(r.Concurrency, r.Clock))
 		if name == LoopSweep {
@@ -83,7 +86,7 @@ func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		if name == LoopRent {
 			controlled = controlled.Watches(&warmpool.WarmPool{}, handler.EnqueueRequestsFromMapFunc(accountOfPool))
 		}
-		if err := controlled.Complete(loop); err != nil {
+		if err := controlled.Complete(loops[name]); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,7 +42,7 @@ func (r *VastAccountReconciler) observeInstance(before *warmpool.WarmInstance, i
 			}
 		}
 	}
-	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+	if saysSame(&before.Status, &after.Status) {
 		return nil, nil
 	}
 	return after, notes

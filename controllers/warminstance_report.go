@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,7 +67,7 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 		conditionsAt(&after.Status.Conditions, now).set(
 			warmpool.ConditionReady, metav1.ConditionStatus(ready.Status), ready.Reason, strings.TrimSuffix(ready.Message, replacedSuffix)+" "+kept)
 	}
-	if !equality.Semantic.DeepEqual(before.Status, after.Status) {
+	if !saysSame(&before.Status, &after.Status) {
 		if err := r.Client.Status().Update(ctx, after); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -162,11 +163,7 @@ func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedNam
 	if err := reader.List(ctx, &list, append(narrow, client.InNamespace(key.Namespace))...); err != nil {
 		return nil, err
 	}
-	for k := range list.Items {
-		if list.Items[k].Spec.PoolRef.Name == key.Name {
-			in.instances = append(in.instances, list.Items[k])
-		}
-	}
+	in.instances = slices.DeleteFunc(list.Items, func(instance warmpool.WarmInstance) bool { return instance.Spec.PoolRef.Name != key.Name })
 	return in, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,7 +40,7 @@ func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *po
 	for _, answer := range verdict.Conditions {
 		conditionsAt(&status.Conditions, now).set(answer.Type, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
-	if equality.Semantic.DeepEqual(before.Status, in.pool.Status) {
+	if saysSame(&before.Status, &in.pool.Status) {
 		return nil
 	}
 	if err := r.Client.Status().Update(ctx, in.pool); err != nil {

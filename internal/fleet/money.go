@@ -100,11 +100,11 @@ func (m USDMicros) String() string {
 	if m < 0 {
 		sign, abs = "-", -max(abs, -math.MaxInt64)
 	}
-	fraction := fmt.Sprintf("%06d", abs%microsPerUSD)
+	fraction := strconv.FormatInt(microsPerUSD+abs%microsPerUSD, 10)[1:] // six digits
 	for len(fraction) > 2 && fraction[len(fraction)-1] == '0' {
 		fraction = fraction[:len(fraction)-1]
 	}
-	return fmt.Sprintf("%s%d.%s", sign, abs/microsPerUSD, fraction)
+	return sign + strconv.FormatInt(abs/microsPerUSD, 10) + "." + fraction
 }
 
 // Cents prints the amount rounded up to whole cents ("1.32"), for tables where

@@ -38,9 +38,11 @@ type createOrder struct {
 	templateHash            string
 }
 
+var publishedPort = regexp.MustCompile(`^-p\s+(\d+):(\d+)(?:/(tcp|udp))?$`)
+
 // portFlag reads a published port: "-p 8188:8188" or "-p 70000:70000/udp".
 func portFlag(key string) (string, bool) {
-	match := regexp.MustCompile(`^-p\s+(\d+):(\d+)(?:/(tcp|udp))?$`).FindStringSubmatch(strings.TrimSpace(key))
+	match := publishedPort.FindStringSubmatch(strings.TrimSpace(key))
 	if match == nil {
 		return "", false
 	}

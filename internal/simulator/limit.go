@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -75,7 +76,7 @@ func (w *world) limit(c *call) (answer, bool) {
 		return answer{}, false
 	}
 	l := w.limiter
-	identity := fmt.Sprintf("%s %s %s %s", c.endpoint, c.request.Method, c.key, c.ip)
+	identity := strings.Join([]string{string(c.endpoint), c.request.Method, c.key, c.ip}, " ")
 	if w.now.Before(l.locked[identity]) {
 		return w.tooFrequent(least), true
 	}

@@ -57,6 +57,8 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	// found is the answer taken apart, once somebody has asked for that.
+	found *finding
 }
 
 // handler is one link of the chain.

@@ -73,8 +73,15 @@ func classify(c *call, answer *reply) *fleet.ProviderError {
 	}
 }
 
-// examine takes an answer apart.
+// examine takes an answer apart, once.
 func examine(c *call, answer *reply) *finding {
+	if answer.found == nil {
+		answer.found = takeApart(c, answer)
+	}
+	return answer.found
+}
+
+func takeApart(c *call, answer *reply) *finding {
 	found := &finding{status: answer.status, html: looksLikeHTML(answer.body)}
 	found.answer, found.object = answerIn(answer.body)
 	trimmed := bytes.TrimSpace(answer.body)
@@ -271,11 +278,13 @@ func looksLikeHTML(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
+var namedContract = regexp.MustCompile(`"new_contract"\s*:\s*"?([0-9]{1,18})\b`)
+
 // contractIn finds "new_contract" anywhere in a body, however broken the body
 // is, because a rental that nobody recorded would bill for ever (I4). It
 // returns 0 when there is none.
 func contractIn(body []byte) int64 {
-	match := regexp.MustCompile(`"new_contract"\s*:\s*"?([0-9]{1,18})\b`).FindSubmatch(body)
+	match := namedContract.FindSubmatch(body)
 	if match == nil {
 		return 0
 	}

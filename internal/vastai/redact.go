@@ -25,33 +25,33 @@ const (
 // sensitiveName matches names of variables, keys and parameters whose values are secrets.
 const sensitiveName = `(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|image_login)[a-z0-9_.-]*`
 
+// namedSecret finds NAME=value and "name": "value", pairedSecret finds
+// "NAME","value"; the others find what looks like a secret by itself.
+var (
+	namedSecret = regexp.MustCompile(`(?i)(` + sensitiveName + `\\*["']?\s*[=:]\s*)` +
+		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\\*["']?[^\s,;&"'}\])\\]+)`)
+	pairedSecret   = regexp.MustCompile(`(?i)(` + sensitiveName + `["'\\]+\s*,\s*["'\\]+)[^"'\\]+`)
+	prefixedSecret = regexp.MustCompile(`\b(?:hf_|ghp_|github_pat_|sk-)[A-Za-z0-9_-]{16,}`)
+	bearerSecret   = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}`)
+	querySecret    = regexp.MustCompile(`(?i)([?&](?:[a-z0-9_-]*(?:signature|credential|sig|key|token)[a-z0-9_-]*)=)[^&\s"']+`)
+	userInfo       = regexp.MustCompile(`://[^/\s"'@]+@`)
+	hexKey         = regexp.MustCompile(`\b(?:sha256:)?[0-9a-fA-F]+\b`)
+)
+
 // redactor removes secrets from texts (I8).
 type redactor struct {
-	// exact removes the API key in the forms it may take.
+	// exact are the forms that the API key may take.
 	exact []string
-	// named finds NAME=value and "name": "value", paired finds "NAME","value";
-	// the others find what looks like a secret by itself.
-	named, paired, prefixed, bearer, query, userinfo, hexKey *regexp.Regexp
 }
 
 // newRedactor returns a redactor for the key.
 func newRedactor(key string) *redactor {
-	return &redactor{
-		exact: []string{key, url.QueryEscape(key), url.PathEscape(key)},
-		named: regexp.MustCompile(`(?i)(` + sensitiveName + `\\*["']?\s*[=:]\s*)` +
-			`("(?:[^"\\]|\\.)*"?|'[^']*'?|\\*["']?[^\s,;&"'}\])\\]+)`),
-		paired:   regexp.MustCompile(`(?i)(` + sensitiveName + `["'\\]+\s*,\s*["'\\]+)[^"'\\]+`),
-		prefixed: regexp.MustCompile(`\b(?:hf_|ghp_|github_pat_|sk-)[A-Za-z0-9_-]{16,}`),
-		bearer:   regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}`),
-		query:    regexp.MustCompile(`(?i)([?&](?:[a-z0-9_-]*(?:signature|credential|sig|key|token)[a-z0-9_-]*)=)[^&\s"']+`),
-		userinfo: regexp.MustCompile(`://[^/\s"'@]+@`),
-		hexKey:   regexp.MustCompile(`\b(?:sha256:)?[0-9a-fA-F]+\b`),
-	}
+	return &redactor{exact: []string{key, url.QueryEscape(key), url.PathEscape(key)}}
 }
 
 // text removes the key, the given secrets and everything that looks like one.
 func (r *redactor) text(text string, secrets []string) string {
-	return r.patterns(r.literals(text, secrets))
+	return patterns(r.literals(text, secrets))
 }
 
 // literals removes the key and the given secrets.
@@ -70,20 +70,20 @@ func (r *redactor) literals(text string, secrets []string) string {
 }
 
 // patterns removes everything that looks like a secret.
-func (r *redactor) patterns(text string) string {
+func patterns(text string) string {
 	//warmpool:gate redact-bearer
-	text = r.bearer.ReplaceAllString(text, "$1 "+placeholder)
+	text = bearerSecret.ReplaceAllString(text, "$1 "+placeholder)
 	//warmpool:gate redact-signed-address
-	text = r.query.ReplaceAllString(text, "${1}"+placeholder)
+	text = querySecret.ReplaceAllString(text, "${1}"+placeholder)
 	//warmpool:gate redact-user-info
-	text = r.userinfo.ReplaceAllString(text, "://"+placeholder+"@")
+	text = userInfo.ReplaceAllString(text, "://"+placeholder+"@")
 	//warmpool:gate redact-known-prefix
-	text = r.prefixed.ReplaceAllString(text, placeholder)
+	text = prefixedSecret.ReplaceAllString(text, placeholder)
 	//warmpool:gate redact-pairs
-	text = r.paired.ReplaceAllString(text, "${1}"+placeholder)
+	text = pairedSecret.ReplaceAllString(text, "${1}"+placeholder)
 	//warmpool:gate redact-named
-	text = r.named.ReplaceAllString(text, "${1}"+placeholder)
-	return r.hexKey.ReplaceAllStringFunc(text, func(match string) string {
+	text = namedSecret.ReplaceAllString(text, "${1}"+placeholder)
+	return hexKey.ReplaceAllStringFunc(text, func(match string) string {
 		// A digest names an image; a bare one of that length is a key of the platform.
 		//warmpool:gate redact-hex-key
 		if len(match) == apiKeyLength && !strings.HasPrefix(match, "sha256:") {
@@ -103,7 +103,7 @@ func (r *redactor) message(text string, secrets []string) string {
 		//warmpool:gate redact-cut-between-words
 		text = text[:max(strings.LastIndexAny(text, " \t\r\n"), 0)]
 	}
-	text = r.patterns(text)
+	text = patterns(text)
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '

@@ -118,6 +118,9 @@ func (*laggingCache) Start(context.Context) error { return nil }
 // WaitForCacheSync implements cache.Informers.
 func (*laggingCache) WaitForCacheSync(context.Context) bool { return true }
 
+// betweenEvents keeps the events of one delivery apart.
+const betweenEvents = time.Microsecond
+
 // informer follows one kind.
 type informer struct {
 	cache.Informer
@@ -164,6 +167,7 @@ func (i *informer) run() {
 		pending := w.api.Events(i.kind, i.seenVersion())
 		if len(pending) == 0 {
 			i.process.waitFor(w.changed(i.kind, i.seenVersion()))
+			i.nextMoment() // whoever writes may write more at this moment
 			continue
 		}
 		dice := w.decide.at(place)
@@ -187,9 +191,14 @@ func (i *informer) seenVersion() uint64 {
 	return i.seen
 }
 
-// deliver brings events one after the other.
+// deliver brings events one after the other, each at a moment of its own: what a
+// handler wakes has begun before the next event comes. At one and the same moment
+// it would depend on the machine whether two events are one entry of a queue or two.
 func (i *informer) deliver(events []apidouble.Event) {
-	for _, event := range events {
+	for k, event := range events {
+		if k > 0 {
+			i.nextMoment()
+		}
 		key := client.ObjectKeyFromObject(event.Object)
 		i.mu.Lock()
 		before := i.objects[key]
@@ -215,24 +224,37 @@ func (i *informer) deliver(events []apidouble.Event) {
 	}
 }
 
+// nextMoment lets everything happen that the last event has set off.
+func (i *informer) nextMoment() {
+	timer := time.NewTimer(betweenEvents)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-i.process.dead:
+	}
+	i.process.live()
+}
+
 // relist compares with a fresh list; what came and went in between is not seen.
 func (i *informer) relist() {
 	w := i.process.world
 	version := w.api.Version()
+	listed := w.api.Snapshot(i.kind, version)
 	now := map[types.NamespacedName]client.Object{}
-	for _, object := range w.api.Snapshot(i.kind, version) {
+	for _, object := range listed {
 		now[client.ObjectKeyFromObject(object)] = object
 	}
 	for _, old := range i.all() {
 		key := client.ObjectKeyFromObject(old)
 		if now[key] == nil {
 			i.drop(key, old)
+			i.nextMoment()
 		}
 	}
 	i.mu.Lock()
 	i.seen = version
 	i.mu.Unlock()
-	for _, object := range w.api.Snapshot(i.kind, version) {
+	for _, object := range listed {
 		key := client.ObjectKeyFromObject(object)
 		before := i.get(key)
 		if before != nil && before.GetResourceVersion() == object.GetResourceVersion() {
@@ -249,6 +271,7 @@ func (i *informer) relist() {
 				handler.OnUpdate(before, object)
 			}
 		}
+		i.nextMoment()
 	}
 }
 

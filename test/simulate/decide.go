@@ -1,8 +1,8 @@
 package simulate
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -49,7 +49,7 @@ func (d *decider) at(place string) *dice {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.counts[place]++
-	return d.fixed(fmt.Sprintf("%s#%d", place, d.counts[place]))
+	return d.fixed(place + "#" + strconv.Itoa(d.counts[place]))
 }
 
 // fixed returns the dice of a name, the same ones whenever it is asked for.

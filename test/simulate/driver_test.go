@@ -3,6 +3,7 @@ package simulate
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -37,13 +39,14 @@ type tally struct {
 	Failing    []uint64
 }
 
-// drive runs many schedules in worker processes and prints what came of them.
-func drive(s *settings, out io.Writer) error {
+// drive runs many schedules in worker processes and prints what came of them,
+// also when the context ends before they all have run.
+func drive(ctx context.Context, s *settings, out io.Writer) error {
 	total, err := resume(s)
 	if err != nil {
 		return err
 	}
-	d := &driver{settings: s, out: out, total: total, now: clock.RealClock{}.Now, before: total.Seconds}
+	d := &driver{ctx: ctx, settings: s, out: out, total: total, now: clock.RealClock{}.Now, before: total.Seconds}
 	d.started, d.shown = d.now(), d.now()
 	var running sync.WaitGroup
 	failures := make([]error, s.workers)
@@ -54,7 +57,9 @@ func drive(s *settings, out io.Writer) error {
 	if err = errors.Join(errors.Join(failures...), d.save()); err != nil {
 		return err
 	}
-	d.explain()
+	if ctx.Err() == nil {
+		d.explain()
+	}
 	d.table()
 	faults := 0
 	for _, count := range total.Kinds {
@@ -62,10 +67,14 @@ func drive(s *settings, out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "simulate schedules=%d faults=%d violations=%d per_second=%.1f\n",
 		d.done(), faults, len(total.Failing), float64(d.done())/max(total.Seconds, 0.001))
-	if err == nil && len(total.Failing) > 0 {
-		err = errViolations
+	switch {
+	case err != nil:
+		return err
+	case len(total.Failing) > 0:
+		return errViolations
+	default:
+		return ctx.Err()
 	}
-	return err
 }
 
 // resume reads the state of an earlier run of the same schedules, or begins.
@@ -85,14 +94,17 @@ func resume(s *settings) (*tally, error) {
 	if err := json.Unmarshal(text, &known); err != nil {
 		return nil, fmt.Errorf("reading the state %s: %w", s.state, err)
 	}
-	if known.Seed != s.seed || known.Schedules != s.schedules || known.Workers != s.workers {
-		return fresh, nil
+	if known.Seed != s.seed || known.Schedules != s.schedules || known.Workers != len(known.Done) || known.Workers == 0 {
+		return nil, fmt.Errorf("the state %s is of %d schedules from seed %d on: run those, or remove the file to begin anew", s.state, known.Schedules, known.Seed)
 	}
+	// Each worker has every so-manieth schedule, so their number stays what it was.
+	s.workers = known.Workers
 	return &known, nil
 }
 
 // driver follows the workers.
 type driver struct {
+	ctx      context.Context //nolint:containedctx // the life of a run is what this type is
 	settings *settings
 	out      io.Writer
 	now      func() time.Time
@@ -128,11 +140,11 @@ func (d *driver) work(worker int) error {
 			rest = append(rest, lines.Text())
 			continue
 		}
-		if err := d.take(worker, text); err != nil {
+		if err := d.take(worker, text); err != nil && d.ctx.Err() == nil {
 			return err
 		}
 	}
-	if err := errors.Join(lines.Err(), child.Wait()); err != nil {
+	if err := errors.Join(lines.Err(), child.Wait()); err != nil && d.ctx.Err() == nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		next := d.settings.seed + uint64(worker) + d.total.Done[worker]*uint64(d.settings.workers)
@@ -141,11 +153,14 @@ func (d *driver) work(worker int) error {
 	return nil
 }
 
-// child is this program as a worker: one schedule at a time, on one core.
+// child is this program as a worker: one schedule at a time, on one core. Stacks
+// that have grown stay as they are: what shrinks them grows them again at once.
 func (d *driver) child(arguments ...string) *exec.Cmd {
 	arguments = append([]string{"-test.run=^TestWorker$", "-test.timeout=0", fmt.Sprintf("-workers=%d", d.settings.workers), "-keep=" + d.settings.keep}, arguments...)
-	child := exec.Command(os.Args[0], arguments...)
-	child.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
+	child := exec.CommandContext(d.ctx, os.Args[0], arguments...)
+	// An interrupt is for this process, which ends the others.
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	child.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", "GODEBUG=gcshrinkstackoff=1")
 	return child
 }
 
@@ -203,7 +218,11 @@ func (d *driver) save() error {
 		return err
 	}
 	const readable = 0o600
-	return os.WriteFile(d.settings.state, append(text, '\n'), readable)
+	next := d.settings.state + ".new" // half a state would be worth nothing
+	if err := os.WriteFile(next, append(text, '\n'), readable); err != nil {
+		return fmt.Errorf("saving the state: %w", err)
+	}
+	return os.Rename(next, d.settings.state)
 }
 
 // explain shrinks the first failures and shows their logs. One schedule that

@@ -1,10 +1,14 @@
 package simulate
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	interrupts "os/signal"
 	"runtime"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -42,13 +46,26 @@ func TestMain(m *testing.M) {
 	// Libraries would otherwise complain that nobody listens to them.
 	ctrl.SetLogger(logr.Discard())
 	if chosen.schedules > 0 && chosen.worker == 0 {
-		if err := drive(&chosen, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "make simulate:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		os.Exit(program())
 	}
 	os.Exit(m.Run())
+}
+
+// program runs many schedules until they have run or somebody interrupts it, and
+// returns its exit code.
+func program() int {
+	ctx, stop := interrupts.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := drive(ctx, &chosen, os.Stdout)
+	switch {
+	case errors.Is(err, context.Canceled) && chosen.state != "":
+		fmt.Fprintln(os.Stderr, "make simulate: interrupted; started again, it goes on from here")
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "make simulate:", err)
+	default:
+		return 0
+	}
+	return 1
 }
 
 // newShared reads what all schedules use.

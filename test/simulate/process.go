@@ -145,44 +145,56 @@ func (p *process) pause(d time.Duration) {
 }
 
 // await is a point at which other things happen: time passes, and the process
-// may die or be stopped here.
+// may die or be stopped here. It does so at the end of the wait, at a moment at
+// which nothing else happens: what wakes at the same moment as the one that dies
+// would have run, or not, as the machine likes.
 func (p *process) await(ctx context.Context, place string) (*dice, error) {
 	w := p.world
 	p.live()
 	dice := w.decide.at(p.name + " " + place)
+	strike := func() {}
 	switch rates := &w.plan.Rates; {
 	case dice.chance(rates.Crash) && w.inject(dice.id, "crash at an await point"):
-		p.kill("killed at " + place) //nolint:contextcheck // the life of the next process is not this call's
+		strike = func() { p.kill("killed at " + place) } //nolint:contextcheck // the life of the next process is not this call's
 	case dice.chance(rates.Pause) && w.inject(dice.id, "pause at an await point"):
-		p.pause(dice.between(time.Second, 70*time.Second))
+		d := dice.between(time.Second, 70*time.Second)
+		strike = func() { p.pause(d) }
 	}
 	latency := dice.between(0, 2*grid)
 	if dice.chance(w.plan.Rates.Slow) && w.inject(dice.id, "slow call") {
 		latency = dice.between(200*time.Millisecond, 20*time.Second)
 	}
-	return dice, p.sleepUnless(ctx, dice, latency)
+	return dice, p.sleepUnless(ctx, dice, latency, strike)
 }
 
 // live ends the goroutine when its process is dead.
 func (p *process) live() {
+	if p.hasEnded() {
+		runtime.Goexit()
+	}
+}
+
+// hasEnded is true once the process is dead.
+func (p *process) hasEnded() bool {
 	select {
 	case <-p.dead:
-		runtime.Goexit()
+		return true
 	default:
+		return false
 	}
 }
 
 // sleep waits in virtual time and ends with the process.
 func (p *process) sleep(dice *dice, d time.Duration) {
-	if p.sleepUnless(nil, dice, d) != nil { //nolint:staticcheck // without a context it ends with the process only
+	if p.sleepUnless(nil, dice, d, func() {}) != nil { //nolint:staticcheck // without a context it ends with the process only
 		p.live()
 	}
 }
 
 // sleepUnless waits in virtual time, until the context ends or as long as the
 // process is stopped. Two goroutines never wake at the same moment: their order
-// would not be the seed's.
-func (p *process) sleepUnless(ctx context.Context, dice *dice, d time.Duration) error {
+// would not be the seed's. What is given to strike happens at the end of the wait.
+func (p *process) sleepUnless(ctx context.Context, dice *dice, d time.Duration, strike func()) error {
 	var done <-chan struct{}
 	if ctx != nil {
 		done = ctx.Done()
@@ -196,6 +208,8 @@ func (p *process) sleepUnless(ctx context.Context, dice *dice, d time.Duration) 
 	case <-done:
 		err = ctx.Err()
 	}
+	p.live()
+	strike()
 	p.live()
 	p.whilePaused(dice)
 	return err
@@ -272,11 +286,10 @@ func (p *process) write(ctx context.Context, dice *dice, do func() error) error 
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
 	case <-p.dead:
-		runtime.Goexit()
-		return nil
 	}
+	p.live() // a death cancels the context too
+	return ctx.Err()
 }
 
 // outcome says how a call went.

@@ -38,7 +38,7 @@ func (s *logSink) Error(err error, message string, values ...any) {
 }
 
 func (s *logSink) take(message string, values []any) {
-	if s.process == nil {
+	if s.process == nil || s.process.hasEnded() {
 		return
 	}
 	w := s.process.world
@@ -92,6 +92,9 @@ var (
 
 // Eventf implements events.EventRecorder.
 func (s eventSink) Eventf(object, _ runtime.Object, kind, reason, action, note string, args ...any) { //nolint:revive // client-go's interface
+	if s.process.hasEnded() {
+		return
+	}
 	text := fmt.Sprintf(note, args...)
 	w := s.process.world
 	w.secrets.check("an event", text)

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -14,13 +15,15 @@ type secrets struct {
 	mu     sync.Mutex
 	pieces []string
 	known  map[string]bool
-	wrong  string
-	home   []string
-	other  string
+	// clean are texts that were looked at since the last secret was added.
+	clean map[string]bool
+	wrong string
+	home  []string
+	other string
 }
 
 func newSecrets(w *world) *secrets {
-	s := &secrets{world: w, known: map[string]bool{}}
+	s := &secrets{world: w, known: map[string]bool{}, clean: map[string]bool{}}
 	key := func(name string) string {
 		dice := w.decide.fixed("key " + name)
 		return fmt.Sprintf("%016x%016x%016x", dice.next(), dice.next(), dice.next())
@@ -37,31 +40,44 @@ func (s *secrets) homeKeys() []string { return s.home }
 func (s *secrets) foreignKey() string { return s.other }
 func (s *secrets) wrongKey() string   { return s.wrong }
 
-// add makes a secret known, in pieces: a part of one must not show either.
+// piece is the length of the pieces that are looked for: a part of a secret must
+// not show either.
+const piece = 12
+
+// add makes a secret known, in pieces.
 func (s *secrets) add(secret string) {
-	const piece = 12
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known[secret] {
 		return
 	}
 	s.known[secret] = true
+	clear(s.clean)
 	for start := 0; start+piece <= len(secret); start += piece {
 		s.pieces = append(s.pieces, secret[start:start+piece])
 	}
 }
 
+// isIn is true when a piece of a secret is in a text that people can read.
+func (s *secrets) isIn(text string) bool {
+	if len(text) < piece {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clean[text] {
+		return false
+	}
+	if slices.ContainsFunc(s.pieces, func(piece string) bool { return strings.Contains(text, piece) }) {
+		return true
+	}
+	s.clean[text] = true
+	return false
+}
+
 // check looks for secrets in a text that people can read.
 func (s *secrets) check(where, text string) {
-	s.mu.Lock()
-	found := ""
-	for _, piece := range s.pieces {
-		if strings.Contains(text, piece) {
-			found = piece
-		}
-	}
-	s.mu.Unlock()
-	if found != "" {
+	if s.isIn(text) {
 		s.world.fail("I8", "a part of a secret shows in %s", where)
 	}
 }

@@ -7,8 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"regexp"
-	"runtime"
+	"strings"
 	"time"
 )
 
@@ -120,18 +119,21 @@ func (e *exchange) travel(request *http.Request, dice *dice) error {
 	case <-done:
 		return nil
 	case <-request.Context().Done():
-		return request.Context().Err()
 	case <-p.dead:
-		runtime.Goexit()
-		return nil
 	}
+	p.live() // a death cancels the context too
+	return request.Context().Err()
 }
 
 // serve lets the simulator answer.
 func (e *exchange) serve() {
 	w := e.process.world
-	request := httptest.NewRequestWithContext(w.ctx, e.method, "http://vast.simulation"+e.path, bytes.NewReader(e.body))
-	request.URL.RawQuery, request.Header = e.query, e.header
+	request, err := http.NewRequestWithContext(w.ctx, e.method, "http://vast.simulation"+e.path, bytes.NewReader(e.body)) //nolint:gosec // nothing goes to a network
+	if err != nil {
+		e.err = err
+		return
+	}
+	request.URL.RawQuery, request.Header, request.RemoteAddr = e.query, e.header, "192.0.2.1:1234"
 	recorder := httptest.NewRecorder()
 	recorder.Code = 0
 	w.arrives(e)
@@ -144,9 +146,20 @@ func (e *exchange) serve() {
 	w.answered(e)
 }
 
-// withoutNumbers makes one place of all calls of a kind.
+// withoutNumbers makes one place of all calls of a kind: three digits or more
+// are a number.
 func withoutNumbers(path string) string {
-	return numbers.ReplaceAllString(path, "N")
+	const shortest = 3
+	var text strings.Builder
+	for path != "" {
+		digits := len(path) - len(strings.TrimLeft(path, "0123456789"))
+		if digits >= shortest {
+			text.WriteByte('N')
+		} else {
+			digits = max(digits, 1)
+			text.WriteString(path[:digits])
+		}
+		path = path[digits:]
+	}
+	return text.String()
 }
-
-var numbers = regexp.MustCompile(`[0-9]{3,}|[0-9a-f]{32}`)

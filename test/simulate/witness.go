@@ -152,7 +152,11 @@ func (t *witness) checkSecrets(event *apidouble.Event) {
 		}
 		return
 	}
-	t.world.secrets.check(event.Kind+" "+event.Object.GetName(), string(event.Text))
+	apidouble.EachString(event.Object, func(text string) {
+		if t.world.secrets.isIn(text) {
+			t.world.fail("I8", "a part of a secret shows in %s %s", event.Kind, event.Object.GetName())
+		}
+	})
 }
 
 func (t *witness) instanceChanged(event watch.EventType, instance *warmpool.WarmInstance, before client.Object, actor string) {

@@ -92,6 +92,9 @@ type world struct {
 	failed    chan struct{}
 	lines     []string
 
+	// idle are the goroutines that have no errand.
+	idle []chan errand
+
 	// acting is held while one party writes to the API server; actor is who.
 	acting sync.Mutex
 	actor  string
@@ -205,13 +208,40 @@ func (w *world) untilSlot(dice *dice, d time.Duration) time.Duration {
 	return slot + at - now
 }
 
+// errand is something to do after a while.
+type errand struct {
+	after time.Duration
+	do    func()
+}
+
 // later does something after a while, unless the schedule has ended by then.
 func (w *world) later(d time.Duration, do func()) {
-	go func() {
-		if w.sleep(d) {
-			do()
+	next := errand{after: d, do: do}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last := len(w.idle) - 1; last >= 0 {
+		w.idle[last] <- next
+		w.idle = w.idle[:last]
+		return
+	}
+	go w.runErrands(next)
+}
+
+// runErrands runs one errand after another: what is on the wire ends in deep
+// calls, and a new goroutine for each would have to grow its stack each time.
+func (w *world) runErrands(next errand) {
+	waiting := make(chan errand, 1)
+	for w.sleep(next.after) {
+		next.do()
+		w.mu.Lock()
+		w.idle = append(w.idle, waiting)
+		w.mu.Unlock()
+		select {
+		case next = <-waiting:
+		case <-w.ctx.Done():
+			return
 		}
-	}()
+	}
 }
 
 // sleep waits; it returns false when the schedule has ended.

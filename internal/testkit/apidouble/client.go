@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 )
 
 // errUnsupported reports a call that the operator does not make.
@@ -241,14 +244,56 @@ func (*Client) IsObjectNamespaced(object runtime.Object) (bool, error) {
 
 // Assign makes a caller's object a copy of a stored one of the same kind.
 func Assign(into, from client.Object) {
-	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(copyOf(from)).Elem())
+	switch into := into.(type) {
+	case *warmpool.WarmPool:
+		assign(into, from)
+	case *warmpool.WarmInstance:
+		assign(into, from)
+	case *warmpool.VastAccount:
+		assign(into, from)
+	case *corev1.Secret:
+		assign(into, from)
+	default:
+		reflect.ValueOf(into).Elem().Set(reflect.ValueOf(copyOf(from)).Elem())
+	}
+}
+
+// copier is an object that copies itself into another one.
+type copier[T any] interface {
+	*T
+	client.Object
+	DeepCopyInto(into *T)
+}
+
+func assign[T any, P copier[T]](into P, from client.Object) {
+	if stored, ok := from.(P); ok {
+		stored.DeepCopyInto((*T)(into))
+	}
 }
 
 // SetItems puts copies of stored objects into a list.
 func SetItems(list client.ObjectList, objects []client.Object) error {
-	items := make([]runtime.Object, 0, len(objects))
-	for _, object := range objects {
-		items = append(items, object.DeepCopyObject())
+	switch list := list.(type) {
+	case *warmpool.WarmPoolList:
+		list.Items = copiesOf[warmpool.WarmPool](objects)
+	case *warmpool.WarmInstanceList:
+		list.Items = copiesOf[warmpool.WarmInstance](objects)
+	case *warmpool.VastAccountList:
+		list.Items = copiesOf[warmpool.VastAccount](objects)
+	default:
+		items := make([]runtime.Object, 0, len(objects))
+		for _, object := range objects {
+			items = append(items, object.DeepCopyObject())
+		}
+		return meta.SetList(list, items)
 	}
-	return meta.SetList(list, items)
+	return nil
+}
+
+func copiesOf[T any, P copier[T]](objects []client.Object) []T {
+	items := make([]T, len(objects))
+	for k, object := range objects {
+		assign(P(&items[k]), object)
+	}
+	return items
 }

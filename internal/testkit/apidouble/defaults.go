@@ -14,7 +14,16 @@ import (
 // Defaults are the defaults of custom resources, as their definitions say. They
 // may be shared by stores.
 type Defaults struct {
-	schemas map[string]*apiextensions.JSONSchemaProps
+	schemas  map[string]*apiextensions.JSONSchemaProps
+	carriers carriers
+}
+
+// carriersOf are those that all stores with these defaults share.
+func (d *Defaults) carriersOf() *carriers {
+	if d == nil {
+		return &carriers{}
+	}
+	return &d.carriers
 }
 
 // LoadDefaults reads the custom resource definitions in a directory.

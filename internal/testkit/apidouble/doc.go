@@ -4,8 +4,8 @@
 // It keeps what the operator relies on and what hurts it in production:
 // resource versions and conflicts, generations, finalizers and deletion
 // timestamps, preconditions of deletions, the status as a subresource, merge
-// patches, pages that show one moment, the defaults of the CRDs, and a JSON
-// round trip of every object, so that what is not serialised is lost. Its log
+// patches, pages that show one moment, the defaults of the CRDs, and what a JSON
+// round trip leaves of every object: what is not serialised is lost. Its log
 // of events feeds caches that lag. What it does not do: validation, admission,
 // garbage collection, fields of server-side apply, authorisation. conformance_test.go
 // holds it against a real API server.

@@ -3,7 +3,7 @@ package apidouble
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -116,22 +116,33 @@ func dropStatus(object client.Object) {
 	}
 }
 
-// specOf is the text of an object's spec, for comparing.
-func specOf(object client.Object) string {
-	var spec any
-	switch source := object.(type) {
+// hasSameSpec is true for two objects of one kind, as read from the wire, that ask
+// for the same.
+func hasSameSpec(a, b client.Object) bool {
+	switch a := a.(type) {
 	case *warmpool.WarmPool:
-		spec = &source.Spec
+		b, ok := b.(*warmpool.WarmPool)
+		return ok && reflect.DeepEqual(&a.Spec, &b.Spec)
 	case *warmpool.WarmInstance:
-		spec = &source.Spec
+		b, ok := b.(*warmpool.WarmInstance)
+		return ok && reflect.DeepEqual(&a.Spec, &b.Spec)
 	case *warmpool.VastAccount:
-		spec = &source.Spec
+		b, ok := b.(*warmpool.VastAccount)
+		return ok && reflect.DeepEqual(&a.Spec, &b.Spec)
 	default:
-		return ""
+		return true
 	}
-	text := &strings.Builder{}
-	if err := json.NewEncoder(text).Encode(spec); err != nil {
-		return err.Error()
+}
+
+// shallowCopyOf is an object whose own fields can be set; what they point to is
+// shared.
+func shallowCopyOf(object client.Object) client.Object {
+	from := reflect.ValueOf(object).Elem()
+	into := reflect.New(from.Type())
+	into.Elem().Set(from)
+	copied, ok := reflect.TypeAssert[client.Object](into)
+	if !ok {
+		return object // every object is one
 	}
-	return text.String()
+	return copied
 }

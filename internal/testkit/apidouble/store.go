@@ -2,8 +2,8 @@ package apidouble
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,17 +54,16 @@ type Event struct {
 	Object client.Object
 	// Version is the resource version of the change.
 	Version uint64
-	// Text is the object as JSON.
-	Text []byte
 }
 
 // Store holds the objects. It is safe for concurrent use.
 type Store struct {
-	options Options
+	options  Options
+	carriers *carriers
 
 	mu      sync.Mutex
 	version uint64
-	objects map[string]map[types.NamespacedName]*record
+	objects map[string]map[types.NamespacedName]client.Object
 	// log holds every event, oldest first, by kind.
 	log map[string][]Event
 	// closing holds the namespaces that are being deleted.
@@ -75,17 +74,11 @@ type Store struct {
 	expired bool
 }
 
-// record is one object with its text without a resource version, for comparing.
-type record struct {
-	object client.Object
-	text   []byte
-}
-
 // NewStore makes an empty store.
 func NewStore(options Options) *Store {
 	return &Store{
-		options: options, version: 1, closing: map[string]bool{},
-		objects: map[string]map[types.NamespacedName]*record{}, log: map[string][]Event{},
+		options: options, carriers: options.Defaults.carriersOf(), version: 1, closing: map[string]bool{},
+		objects: map[string]map[types.NamespacedName]client.Object{}, log: map[string][]Event{},
 	}
 }
 
@@ -176,7 +169,7 @@ func (s *Store) Get(kind string, key types.NamespacedName) (client.Object, error
 	if found == nil {
 		return nil, apierrors.NewNotFound(resourceOf(kind), key.Name)
 	}
-	return s.shown(found.object), nil
+	return s.shown(found), nil
 }
 
 // shown is an object as reads show it.
@@ -219,7 +212,7 @@ func (s *Store) List(kind, namespace string, limit int, next string) (Page, erro
 	var all []client.Object
 	if version == s.version {
 		for _, found := range s.objects[kind] {
-			all = append(all, s.shown(found.object))
+			all = append(all, s.shown(found))
 		}
 		slices.SortFunc(all, byName)
 	} else {
@@ -235,41 +228,41 @@ func (s *Store) List(kind, namespace string, limit int, next string) (Page, erro
 	return Page{Objects: all[:limit], Continue: fmt.Sprintf("%d/%d", version, offset+limit)}, nil
 }
 
-// commit stores an object and tells everybody. Lock held.
-func (s *Store) commit(kind string, object client.Object, before *record, event watch.EventType) (client.Object, error) {
-	object.SetResourceVersion("")
-	text, err := json.Marshal(object)
+// commit stores what is left of an object on the wire, and tells everybody.
+// The given one is not kept. Lock held.
+func (s *Store) commit(kind string, object, before client.Object, event watch.EventType) (client.Object, error) {
+	carried, err := s.carriers.roundTrip(object)
 	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("encoding %s %s: %w", kind, object.GetName(), err))
+		return nil, apierrors.NewInternalError(err)
 	}
-	if before != nil && event == watch.Modified && string(before.text) == string(text) {
-		return before.object, nil // nothing changed: no new version, no event
-	}
-	stored, err := decode(kind, text)
-	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("decoding %s %s: %w", kind, object.GetName(), err))
+	return s.keep(kind, carried, before, event), nil
+}
+
+// keep stores an object that has been on the wire. Lock held.
+func (s *Store) keep(kind string, object, before client.Object, event watch.EventType) client.Object {
+	if before != nil && event == watch.Modified {
+		object.SetResourceVersion(before.GetResourceVersion())
+		if reflect.DeepEqual(before, object) {
+			return before // nothing changed: no new version, no event
+		}
 	}
 	s.version++
-	stored.SetResourceVersion(strconv.FormatUint(s.version, 10))
-	key := client.ObjectKeyFromObject(stored)
+	object.SetResourceVersion(strconv.FormatUint(s.version, 10))
+	key := client.ObjectKeyFromObject(object)
 	if s.objects[kind] == nil {
-		s.objects[kind] = map[types.NamespacedName]*record{}
+		s.objects[kind] = map[types.NamespacedName]client.Object{}
 	}
 	if event == watch.Deleted {
 		delete(s.objects[kind], key)
 	} else {
-		s.objects[kind][key] = &record{object: stored, text: text}
+		s.objects[kind][key] = object
 	}
-	happened := Event{Type: event, Kind: kind, Object: stored, Version: s.version, Text: text}
+	happened := Event{Type: event, Kind: kind, Object: object, Version: s.version}
 	s.log[kind] = append(s.log[kind], happened)
-	var was client.Object
-	if before != nil {
-		was = before.object
-	}
 	for _, observer := range s.observers {
-		observer(happened, was)
+		observer(happened, before)
 	}
-	return stored, nil
+	return object
 }
 
 // resourceOf names the resource of a kind, for errors.

@@ -62,7 +62,7 @@ func (s *Store) Update(kind string, given client.Object) (client.Object, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.replace(kind, before, copyOf(given))
+	return s.replace(kind, before, given)
 }
 
 // UpdateStatus replaces an object's status and nothing else.
@@ -76,7 +76,7 @@ func (s *Store) UpdateStatus(kind string, given client.Object) (client.Object, e
 	if err != nil {
 		return nil, err
 	}
-	after := copyOf(before.object)
+	after := shallowCopyOf(before)
 	takeStatus(after, given)
 	if s.options.Broken.Forget != nil {
 		s.options.Broken.Forget(after)
@@ -93,33 +93,44 @@ func (s *Store) Patch(kind string, key types.NamespacedName, patch []byte, statu
 	if before == nil {
 		return nil, apierrors.NewNotFound(resourceOf(kind), key.Name)
 	}
-	var change, whole map[string]any
-	if err := json.Unmarshal(patch, &change); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	if err := json.Unmarshal(before.text, &whole); err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	merged, err := json.Marshal(mergeJSON(whole, change))
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	given, err := decode(kind, merged)
+	given, err := merge(kind, before, patch)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	if version := given.GetResourceVersion(); version != "" && version != before.object.GetResourceVersion() {
+	if version := given.GetResourceVersion(); version != "" && version != before.GetResourceVersion() {
 		return nil, apierrors.NewConflict(resourceOf(kind), key.Name, errStale)
 	}
-	if given.GetUID() != before.object.GetUID() {
+	if given.GetUID() != before.GetUID() {
 		return nil, apierrors.NewConflict(resourceOf(kind), key.Name, errOtherUID)
 	}
 	if status {
-		after := copyOf(before.object)
+		after := shallowCopyOf(before)
 		takeStatus(after, given)
 		return s.commit(kind, after, before, watch.Modified)
 	}
 	return s.replace(kind, before, given)
+}
+
+// merge returns an object with a merge patch applied. It has the patch's resource
+// version and no other.
+func merge(kind string, before client.Object, patch []byte) (client.Object, error) {
+	var change, whole map[string]any
+	if err := json.Unmarshal(patch, &change); err != nil {
+		return nil, err
+	}
+	base := shallowCopyOf(before)
+	base.SetResourceVersion("")
+	text, err := json.Marshal(base)
+	if err != nil {
+		return nil, err
+	}
+	if err = json.Unmarshal(text, &whole); err != nil {
+		return nil, err
+	}
+	if text, err = json.Marshal(mergeJSON(whole, change)); err != nil {
+		return nil, err
+	}
+	return decode(kind, text)
 }
 
 // mergeJSON is the merge of RFC 7386.
@@ -153,21 +164,21 @@ func (s *Store) Delete(kind string, key types.NamespacedName, conditions *metav1
 		return apierrors.NewNotFound(resourceOf(kind), key.Name)
 	}
 	if conditions != nil {
-		if conditions.UID != nil && *conditions.UID != before.object.GetUID() {
+		if conditions.UID != nil && *conditions.UID != before.GetUID() {
 			return apierrors.NewConflict(resourceOf(kind), key.Name, errOtherUID)
 		}
-		if conditions.ResourceVersion != nil && *conditions.ResourceVersion != before.object.GetResourceVersion() {
+		if conditions.ResourceVersion != nil && *conditions.ResourceVersion != before.GetResourceVersion() {
 			return apierrors.NewConflict(resourceOf(kind), key.Name, errOtherState)
 		}
 	}
-	if len(before.object.GetFinalizers()) == 0 || s.options.Broken.NoFinalizers {
-		_, err := s.commit(kind, copyOf(before.object), before, watch.Deleted)
+	if len(before.GetFinalizers()) == 0 || s.options.Broken.NoFinalizers {
+		_, err := s.commit(kind, shallowCopyOf(before), before, watch.Deleted)
 		return err
 	}
-	if before.object.GetDeletionTimestamp() != nil {
+	if before.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	after, now, none := copyOf(before.object), s.now(), int64(0)
+	after, now, none := shallowCopyOf(before), s.now(), int64(0)
 	after.SetDeletionTimestamp(&now)
 	after.SetDeletionGracePeriodSeconds(&none)
 	if after.GetGeneration() > 0 {
@@ -179,16 +190,16 @@ func (s *Store) Delete(kind string, key types.NamespacedName, conditions *metav1
 
 // current finds the object that a write is meant for and checks the version
 // that it is based on.
-func (s *Store) current(kind string, given client.Object) (*record, error) {
+func (s *Store) current(kind string, given client.Object) (client.Object, error) {
 	before := s.objects[kind][client.ObjectKeyFromObject(given)]
 	switch {
 	case before == nil:
 		return nil, apierrors.NewNotFound(resourceOf(kind), given.GetName())
-	case given.GetUID() != "" && given.GetUID() != before.object.GetUID():
+	case given.GetUID() != "" && given.GetUID() != before.GetUID():
 		return nil, apierrors.NewConflict(resourceOf(kind), given.GetName(), errOtherUID)
 	case given.GetResourceVersion() == "" && isCustom(kind):
 		return nil, apierrors.NewConflict(resourceOf(kind), given.GetName(), errNoVersion)
-	case given.GetResourceVersion() != "" && given.GetResourceVersion() != before.object.GetResourceVersion():
+	case given.GetResourceVersion() != "" && given.GetResourceVersion() != before.GetResourceVersion():
 		return nil, apierrors.NewConflict(resourceOf(kind), given.GetName(), errStale)
 	default:
 		return before, nil
@@ -197,8 +208,11 @@ func (s *Store) current(kind string, given client.Object) (*record, error) {
 
 // replace stores what a person or a controller may change, and lets an object
 // go whose last finalizer came off after its deletion.
-func (s *Store) replace(kind string, before *record, after client.Object) (client.Object, error) {
-	old := before.object
+func (s *Store) replace(kind string, old, given client.Object) (client.Object, error) {
+	after, err := s.carriers.roundTrip(given)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
 	after.SetUID(old.GetUID())
 	after.SetCreationTimestamp(old.GetCreationTimestamp())
 	after.SetDeletionTimestamp(old.GetDeletionTimestamp())
@@ -208,12 +222,12 @@ func (s *Store) replace(kind string, before *record, after client.Object) (clien
 	after.SetManagedFields(nil)
 	if isCustom(kind) {
 		takeStatus(after, old)
-		if specOf(old) != specOf(after) {
+		if !hasSameSpec(old, after) {
 			after.SetGeneration(old.GetGeneration() + 1)
 		}
 	}
 	if old.GetDeletionTimestamp() != nil && len(after.GetFinalizers()) == 0 {
-		return s.commit(kind, after, before, watch.Deleted)
+		return s.keep(kind, after, old, watch.Deleted), nil
 	}
-	return s.commit(kind, after, before, watch.Modified)
+	return s.keep(kind, after, old, watch.Modified), nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Number is a JSON number kept as its decimal text, so that no digit of a
@@ -145,10 +146,24 @@ func scalarText(data []byte) string {
 		return ""
 	}
 	if len(data) > 0 && data[0] == '"' {
+		if last := len(data) - 1; last > 0 && data[last] == '"' && isPlain(data[1:last]) {
+			return string(data[1:last])
+		}
 		var text string
 		if json.Unmarshal(data, &text) == nil {
 			return text
 		}
 	}
 	return strings.ToValidUTF8(string(data), "\ufffd")
+}
+
+// isPlain is true for what stands between quotes as it is meant: printable ASCII
+// without an escape, as nearly everything on this wire.
+func isPlain(data []byte) bool {
+	for _, c := range data {
+		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
