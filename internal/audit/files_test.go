@@ -120,7 +120,7 @@ func TestUnfinishedLineIsNoBreakage(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := verify(t, audit.VerifyOptions{Dir: dir, Head: &head})
-	if report.Broken != nil || report.TornBytes != len(`{"v":1,`) {
+	if report.Broken != nil || report.TornBytes != int64(len(`{"v":1,`)) {
 		t.Errorf("%+v", report)
 	}
 }

@@ -77,7 +77,7 @@ type Report struct {
 	UnknownSalts int
 	// TornBytes is the size of an unfinished last line: a crash left it, or it is
 	// being written. No caller was told that it is durable.
-	TornBytes int
+	TornBytes int64
 	// TornFiles are those in which unfinished ends were set aside.
 	TornFiles []string
 	// HeadIsOlder is true when the published head was let go by age, so that it
@@ -244,7 +244,7 @@ func (v *verifier) isTorn(source *lineSource, next *line) bool {
 	if next.whole || !source.isLast() {
 		return false
 	}
-	v.report.TornBytes = len(next.text)
+	v.report.TornBytes = next.end - next.start
 	return true
 }
 
