@@ -72,10 +72,10 @@ func TestKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := last.WriteString(`{"v":1,"log":"`); err != nil {
+	if _, err = last.WriteString(`{"v":1,"log":"`); err != nil {
 		t.Fatal(err)
 	}
-	if err := last.Close(); err != nil {
+	if err = last.Close(); err != nil {
 		t.Fatal(err)
 	}
 	log := open(t, audit.Options{Dir: dir})

@@ -112,8 +112,8 @@ func (r *lineReader) next() (line, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return line{}, err
 		}
-		text, whole := trimLineFeed(text)
-		return line{text: text, number: r.number, start: start, end: r.offset, whole: whole}, nil
+		trimmed, whole := trimLineFeed(text)
+		return line{text: trimmed, number: r.number, start: start, end: r.offset, whole: whole}, nil
 	}
 	long := line{text: append([]byte(nil), text...), number: r.number, start: start}
 	for errors.Is(err, bufio.ErrBufferFull) {

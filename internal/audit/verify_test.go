@@ -88,7 +88,10 @@ func TestVerifyNamesWhatIsBroken(t *testing.T) {
 		Problem  audit.Problem
 	}
 	first := func(change func([]string) []string) func(*testing.T, []string) {
-		return func(t *testing.T, paths []string) { edit(t, paths[0], change) }
+		return func(t *testing.T, paths []string) {
+			t.Helper()
+			edit(t, paths[0], change)
+		}
 	}
 	tests := map[string]struct {
 		change func(*testing.T, []string)
@@ -136,16 +139,19 @@ func TestVerifyNamesWhatIsBroken(t *testing.T) {
 			return append([]string{lines[0], lines[1], lines[1]}, lines[2:]...)
 		}), place{0, 3, 2, audit.ProblemReordered}},
 		"a removed file in the middle": {func(t *testing.T, paths []string) {
+			t.Helper()
 			if err := os.Remove(paths[1]); err != nil {
 				t.Fatal(err)
 			}
 		}, place{2, 1, 7, audit.ProblemRemoved}},
 		"a removed first file": {func(t *testing.T, paths []string) {
+			t.Helper()
 			if err := os.Remove(paths[0]); err != nil {
 				t.Fatal(err)
 			}
 		}, place{1, 1, 4, audit.ProblemRemoved}},
 		"a removed end": {func(t *testing.T, paths []string) {
+			t.Helper()
 			edit(t, paths[len(paths)-1], func(lines []string) []string { return lines[:0] })
 		}, place{2, 3, 9, audit.ProblemTailRemoved}},
 	}

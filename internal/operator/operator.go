@@ -88,10 +88,10 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 		return err
 	}
 	defer trail.close(env.Logger)
-	if err := trail.publishHeads(mgr, &settings); err != nil {
+	if err = trail.publishHeads(mgr, &settings); err != nil {
 		return err
 	}
-	if err := addControllers(mgr, &settings, &env, wiring{lease: lease, recorder: recorder, installation: installation, audit: trail}); err != nil {
+	if err = addControllers(mgr, &settings, &env, wiring{lease: lease, recorder: recorder, installation: installation, audit: trail}); err != nil {
 		return err
 	}
 	env.Logger.Info("Starting", "installation", installation, "vast", settings.VastBaseURL, "namespaces", settings.Namespaces)
