@@ -40,15 +40,21 @@ func openAudit(settings *options.Audit, env *Environment, recorder *metrics.Reco
 	log, err := audit.Open(audit.Options{
 		Dir: settings.Dir, Component: auditComponent, Salt: settings.Salt,
 		MaxBytes: settings.RotateBytes, MaxAge: settings.RotateAfter, Retention: settings.Retention,
-		Clock: env.Clock, Observer: &auditObserver{logger: logger, recorder: recorder},
+		// Only the leader writes: replicas may share a volume.
+		Standby: true, Clock: env.Clock, Observer: &auditObserver{logger: logger, recorder: recorder},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log (--audit-dir=%s): %w", settings.Dir, err)
 	}
-	if err := log.Err(); err != nil {
-		logger.Error(err, "The audit log cannot be written, so nothing will be rented until it can", "dir", settings.Dir)
-	}
 	return &auditing{Auditor: log, log: log}, nil
+}
+
+// ready opens the log once this process leads, so that a fault shows before the
+// first rent.
+func (a *auditing) ready(ctx context.Context, logger logr.Logger) {
+	if err := a.log.Ready(ctx); err != nil {
+		logger.Error(err, "The audit log cannot be written, so nothing is rented until it can")
+	}
 }
 
 // close writes what waits.
@@ -84,20 +90,22 @@ func (a *auditing) publishHeads(mgr ctrl.Manager, settings *options.Manager) err
 	}
 	// ConfigMaps are not cached: the client reads them from the API server.
 	return mgr.Add(&headRunnable{
-		log: a.log, publisher: audithead.New(mgr.GetClient(), namespace, auditComponent), period: settings.Audit.HeadPeriod,
+		trail: a, logger: mgr.GetLogger().WithName("audit"), publisher: audithead.New(mgr.GetClient(), namespace, auditComponent), period: settings.Audit.HeadPeriod,
 	})
 }
 
 // headRunnable publishes the head for as long as the manager leads.
 type headRunnable struct {
-	log       *audit.Log
+	trail     *auditing
+	logger    logr.Logger
 	publisher audit.HeadPublisher
 	period    time.Duration
 }
 
 // Start implements manager.Runnable.
 func (h *headRunnable) Start(ctx context.Context) error {
-	h.log.PublishHeads(ctx, h.publisher, h.period, clock.RealClock{})
+	h.trail.ready(ctx, h.logger)
+	h.trail.log.PublishHeads(ctx, h.publisher, h.period, clock.RealClock{})
 	return nil
 }
 
