@@ -169,6 +169,44 @@ func TestDeletedFileIsNoticedWhileTheLogIsOpen(t *testing.T) {
 	}
 }
 
+func TestForeignLinesAreNoticedWhileTheLogIsOpen(t *testing.T) {
+	for name, foreign := range map[string]string{"a line": "not of ours\n", "half a line": "not of ours"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			watch := &watcher{}
+			log := open(t, audit.Options{Dir: dir, Observer: watch})
+			mustAppend(t, log, "before")
+			path := files(t, dir)[0]
+			file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = file.WriteString(foreign)
+			if err = errors.Join(err, file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			mustAppend(t, log, "after")
+			head := log.Head()
+			if report := verify(t, audit.VerifyOptions{Dir: dir, Head: &head}); report.Broken != nil || len(report.TornFiles) != 1 || watch.failures() != 1 {
+				t.Errorf("%+v, broken: %+v, %d failures told", report, report.Broken, watch.failures())
+			}
+		})
+	}
+}
+
+func TestCutWhileTheLogIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	watch := &watcher{}
+	log := open(t, audit.Options{Dir: dir, Observer: watch})
+	mustAppend(t, log, "before")
+	edit(t, files(t, dir)[0], func(lines []string) []string { return lines[:1] })
+	mustAppend(t, log, "after")
+	report := verify(t, audit.VerifyOptions{Dir: dir})
+	if report.Broken == nil || report.Broken.Problem != audit.ProblemRemoved || report.Broken.Sequence != 3 || watch.failures() == 0 {
+		t.Errorf("%+v, %d failures told", report.Broken, watch.failures())
+	}
+}
+
 func TestDirectoryThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "log")

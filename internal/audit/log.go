@@ -45,8 +45,8 @@ type Options struct {
 	Observer Observer
 }
 
-// Observer counts records. It is called by the log's own goroutine and must not
-// block, nor call the log.
+// Observer counts records. It is called by the log's own goroutine and by those
+// of Note's callers, and must not block, nor call the log.
 type Observer interface {
 	// Recorded is called for every record that is durable.
 	Recorded(record *Record)
@@ -204,6 +204,9 @@ func (l *Log) Note(entry *Entry) error {
 				err = ErrBusy
 			}
 		}
+	}
+	if pending != nil {
+		entry = &pending.entry
 	}
 	l.failed(entry, err)
 	return err

@@ -73,25 +73,6 @@ func TestNothingIsAcknowledgedWithoutItsSync(t *testing.T) {
 	}
 }
 
-// TestFullDiskTakesBackWhatItWrote: a file that cannot grow gets no half record.
-func TestFullDiskTakesBackWhatItWrote(t *testing.T) {
-	const full = "/dev/full"
-	if _, err := os.Stat(full); err != nil {
-		t.Skip("there is no /dev/full")
-	}
-	dir := t.TempDir()
-	log := open(t, audit.Options{Dir: dir})
-	mustAppend(t, log, "before")
-	log.WriteTo(t, full)
-	if _, err := log.Append(t.Context(), &audit.Entry{Action: "lost", Outcome: audit.OutcomeOK}); err == nil {
-		t.Error("an append to a full disk succeeded")
-	}
-	after := mustAppend(t, log, "after")
-	if report := verify(t, audit.VerifyOptions{Dir: dir}); report.Broken != nil || report.Records != 3 || after.Sequence != 3 {
-		t.Errorf("%+v after record %d", report, after.Sequence)
-	}
-}
-
 func TestNoteDoesNotWait(t *testing.T) {
 	dir := t.TempDir()
 	watch := &watcher{}

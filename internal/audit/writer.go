@@ -78,7 +78,7 @@ func (w *writer) write(records []*Record) error {
 	return w.put(records)
 }
 
-var errFileGone = errors.New("the audit file that was being written is gone or was replaced")
+var errFileGone = errors.New("somebody else replaced or changed the audit file that was being written")
 
 // ready finds the end of the log and opens its last file, unless that was done.
 func (w *writer) ready() error {
@@ -127,14 +127,15 @@ func (w *writer) putOwn() error {
 	return nil
 }
 
-// isInPlace is false when the file was deleted or replaced under its name.
+// isInPlace is false when the file was deleted or replaced under its name, or has
+// another size than we left it with.
 func (w *writer) isInPlace() bool {
 	open, err := w.file.Stat()
 	if err != nil {
 		return false
 	}
 	named, err := os.Stat(w.file.Name())
-	return err == nil && os.SameFile(open, named)
+	return err == nil && os.SameFile(open, named) && open.Size() == w.size
 }
 
 // tail is where a log goes on.
