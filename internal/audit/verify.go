@@ -268,13 +268,8 @@ func (v *verifier) isTorn(source *lineSource, next *line) bool {
 // step verifies one line.
 func (v *verifier) step(ctx context.Context, source *lineSource, next *line) error {
 	at := place{file: source.segment().path, line: next.number}
-	record, malformed := DecodeRecord(next.text)
-	switch {
-	case malformed != nil:
-		v.breaks(at, v.expected(source), ProblemAltered, "The line was altered: "+malformed.Error()+".")
-		return nil
-	case !next.whole:
-		v.breaks(at, record.Sequence, ProblemAltered, "The line feed at the end of the file was removed.")
+	record, isRecord := v.decode(source, at, next)
+	if !isRecord {
 		return nil
 	}
 	if broken := v.checkSignature(next.text, &record); broken != nil {
@@ -290,6 +285,20 @@ func (v *verifier) step(ctx context.Context, source *lineSource, next *line) err
 	}
 	v.accept(at, &record)
 	return nil
+}
+
+// decode reads a line, and says what is wrong with its form.
+func (v *verifier) decode(source *lineSource, at place, next *line) (Record, bool) {
+	record, err := DecodeRecord(next.text)
+	switch {
+	case err != nil:
+		v.breaks(at, v.expected(source), ProblemAltered, "The line was altered: "+err.Error()+".")
+	case !next.whole:
+		v.breaks(at, record.Sequence, ProblemAltered, "The line feed at the end of the file was removed.")
+	default:
+		return record, true
+	}
+	return Record{}, false
 }
 
 // expected is the sequence that has to come next.

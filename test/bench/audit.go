@@ -51,7 +51,7 @@ func measureAudit(ctx context.Context, b *bench) (err error) {
 	}
 	group.Wait()
 	took := time.Since(started)
-	if err = errors.Join(append(failures, log.Close())...); err != nil {
+	if err = errors.Join(errors.Join(failures...), log.Close()); err != nil {
 		return err
 	}
 	appended := 0
