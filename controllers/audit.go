@@ -92,8 +92,16 @@ func (r *VastAccountReconciler) noteLostRent(details audit.Details, reason strin
 
 // noteRentOutcome records what became of a rent.
 func (r *VastAccountReconciler) noteRentOutcome(details audit.Details, outcome *rentOutcome) {
-	details["reason"], details["message"] = audit.Text(outcome.reason), audit.Text(outcome.message)
-	details["rental"], details["httpStatus"] = audit.Number(outcome.rentalID), audit.Number(int64(outcome.httpStatus))
+	details["reason"] = audit.Text(outcome.reason)
+	if outcome.message != "" {
+		details["message"] = audit.Text(outcome.message)
+	}
+	if outcome.rentalID != 0 {
+		details["rental"] = audit.Number(outcome.rentalID)
+	}
+	if outcome.httpStatus != 0 {
+		details["httpStatus"] = audit.Number(int64(outcome.httpStatus))
+	}
 	kind := audit.OutcomeUnknown
 	switch outcome.outcome {
 	case warmpool.AttemptSucceeded:

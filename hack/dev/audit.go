@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -10,7 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/warmpool-dev/warmpool/internal/audit"
+	"github.com/warmpool-dev/warmpool/internal/audithead"
 )
+
+// auditComponent is the manager's name in its audit log.
+const auditComponent = "manager"
 
 // saltVariable holds the salt of the audit log in .env and in the environment.
 const saltVariable = "AUDIT_SALT"
@@ -40,4 +50,29 @@ func (l *layout) auditSalt(secrets dotEnv, lookup func(string) (string, bool)) (
 		return "", fmt.Errorf("keeping the salt of the audit log: %w", err)
 	}
 	return salt, nil
+}
+
+// checksAudit verifies the audit log against the head that the manager published,
+// as a person would.
+func (p *proof) checksAudit(ctx context.Context) (string, error) {
+	salt, err := p.place.auditSalt(p.secrets, os.LookupEnv)
+	if err != nil {
+		return "", err
+	}
+	var object corev1.ConfigMap
+	if err = p.cluster.Get(ctx, types.NamespacedName{Namespace: namespace, Name: audithead.Name(auditComponent)}, &object); err != nil {
+		return "", fmt.Errorf("reading the published head of the audit log: %w", err)
+	}
+	head, err := audit.ParseHead([]byte(object.Data["head"]))
+	if err != nil {
+		return "", fmt.Errorf("reading the published head of the audit log: %w", err)
+	}
+	report, err := audit.Verify(ctx, audit.VerifyOptions{Dir: p.place.audit(), Component: auditComponent, Salts: []string{salt}, Head: &head})
+	if err != nil {
+		return "", err
+	}
+	if broken := report.Broken; broken != nil {
+		return "", fmt.Errorf("the audit log is broken at %s line %d: %s", broken.File, broken.Line, broken.Message)
+	}
+	return fmt.Sprintf("%d records are whole, the published head is record %d", report.Records, head.Sequence), nil
 }
