@@ -36,22 +36,14 @@ func readSigned(text []byte, seals map[string]*sealer) (Record, bool) {
 	if !known || !seal.isSigned(text) {
 		return Record{}, false
 	}
-	digits, rest, found := bytes.Cut(text[sequenceAt:], []byte(beforeTime))
-	if !found || len(rest) < timeDigits {
-		return Record{}, false
-	}
-	sequence, err := strconv.ParseUint(string(digits), 10, 64)
-	if err != nil {
-		return Record{}, false
-	}
-	at, err := time.Parse(timeLayout, string(rest[:timeDigits]))
+	sequence, at, rest, err := readMoment(text[sequenceAt:])
 	if err != nil {
 		return Record{}, false
 	}
 	// A quote in a text is written with a backslash, so that this is no text.
-	_, what, found := bytes.Cut(rest, []byte(beforeWhat))
-	action, _, ended := bytes.Cut(what, []byte(`"`))
-	if !found || !ended || strings.HasPrefix(string(action), internalPrefix) {
+	_, what, _ := bytes.Cut(rest, []byte(beforeWhat))
+	action, _, found := bytes.Cut(what, []byte(`"`))
+	if !found || strings.HasPrefix(string(action), internalPrefix) {
 		return Record{}, false
 	}
 	tail := len(text) - macTail
@@ -60,8 +52,22 @@ func readSigned(text []byte, seals map[string]*sealer) (Record, bool) {
 		return Record{}, false
 	}
 	return Record{
-		Log: string(text[logAt : logAt+idDigits]), Key: seal.key.id, Sequence: sequence, Time: at.UTC(), Action: string(action),
+		Log: string(text[logAt : logAt+idDigits]), Key: seal.key.id, Sequence: sequence, Time: at, Action: string(action),
 		Previous: string(text[previous : previous+hashDigits]), MAC: string(text[tail+len(macField) : tail+len(macField)+hashDigits]),
 		Hash: hashOf(text),
 	}, true
+}
+
+// readMoment reads the sequence and the time at the start of text, and returns
+// what is behind them.
+func readMoment(text []byte) (sequence uint64, at time.Time, rest []byte, err error) {
+	digits, rest, found := bytes.Cut(text, []byte(beforeTime))
+	if !found || len(rest) < timeDigits {
+		return 0, time.Time{}, nil, errNotRecord
+	}
+	if sequence, err = strconv.ParseUint(string(digits), 10, 64); err != nil {
+		return 0, time.Time{}, nil, err
+	}
+	at, err = time.Parse(timeLayout, string(rest[:timeDigits]))
+	return sequence, at.UTC(), rest[timeDigits:], err
 }

@@ -25,14 +25,14 @@ func TestReadSignedAgreesWithDecodeRecord(t *testing.T) {
 		"quoted":  {Sequence: 3, Route: `\`, Action: `a\"b`, Outcome: OutcomeOK},
 	} {
 		record.Log, record.Previous, record.Time = "00000000000000aa", firstPrevious(), at
-		text, err := seal.seal(nil, &record)
-		if err != nil {
-			t.Fatal(err)
+		text, sealErr := seal.seal(nil, &record)
+		if sealErr != nil {
+			t.Fatal(sealErr)
 		}
 		text = text[:len(text)-1]
-		want, err := DecodeRecord(text)
-		if err != nil {
-			t.Fatal(err)
+		want, decodeErr := DecodeRecord(text)
+		if decodeErr != nil {
+			t.Fatal(decodeErr)
 		}
 		got, read := readSigned(text, seals)
 		if !read {
