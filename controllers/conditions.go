@@ -21,6 +21,7 @@ const (
 	reasonSearchRefused    = "SearchRefused"
 	reasonClusterRefuses   = "ClusterRefuses"
 	reasonAccountNotFound  = "AccountNotFound"
+	reasonAuditUnavailable = "AuditUnavailable"
 )
 
 // saysSame is true for two states of a status that say the same to a reader: an

@@ -49,6 +49,7 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 	}
 	written()
 	r.accountEvents(before, account)
+	noteBudget(r.Audit, "VastAccount", account, before.Status.Conditions, account.Status.Conditions)
 	return nil
 }
 

@@ -46,6 +46,8 @@ const (
 	nameAdmissions     = "warmpool_admission_decisions_total"
 	nameRentToReady    = "warmpool_rent_to_ready_seconds"
 	nameEnds           = "warmpool_instances_ended_total"
+	nameAuditRecords   = "warmpool_audit_records_total"
+	nameAuditFailures  = "warmpool_audit_failures_total"
 )
 
 // Descriptions lists every metric of this package.
@@ -85,5 +87,7 @@ func Descriptions() []Description {
 		{nameAdmissions, "Answers to the question whether an instance may be rented, when they change.", "counter", []string{"decision", "reason"}},
 		{nameRentToReady, "Time from the rent to the first rendered prompt, in seconds.", "histogram", nil},
 		{nameEnds, "Instances that were given up or ended, by reason.", "counter", []string{"reason"}},
+		{nameAuditRecords, "Audit records that are durable, by outcome.", "counter", []string{"outcome"}},
+		{nameAuditFailures, "Failures of the audit log: record (an act that could not be recorded) or upkeep (rotation, retention, publishing the head).", "counter", []string{"what"}},
 	}
 }

@@ -17,6 +17,8 @@ type Recorder struct {
 	admissions   *prometheus.CounterVec
 	rentToReady  prometheus.Histogram
 	ends         *prometheus.CounterVec
+
+	auditRecords, auditFailures *prometheus.CounterVec
 }
 
 // NewRecorder registers the counters.
@@ -36,9 +38,10 @@ func NewRecorder(registry prometheus.Registerer) (*Recorder, error) {
 	r := &Recorder{
 		requests: counter(nameRequests), requestTime: histogram(nameRequestTime, calls), throttle: histogram(nameThrottle, calls),
 		rentOutcomes: counter(nameRentOutcomes), admissions: counter(nameAdmissions), ends: counter(nameEnds),
+		auditRecords: counter(nameAuditRecords), auditFailures: counter(nameAuditFailures),
 		rentToReady: prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameRentToReady, Help: help[nameRentToReady].Help, Buckets: minutes}),
 	}
-	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends} {
+	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.auditRecords, r.auditFailures} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -71,3 +74,9 @@ func (r *Recorder) RentToReady(took time.Duration) { r.rentToReady.Observe(took.
 
 // Ended counts an instance that was given up or ended.
 func (r *Recorder) Ended(reason string) { r.ends.WithLabelValues(reason).Inc() }
+
+// AuditRecord counts an audit record that is durable.
+func (r *Recorder) AuditRecord(outcome string) { r.auditRecords.WithLabelValues(outcome).Inc() }
+
+// AuditFailure counts a failure of the audit log: "record" or "upkeep".
+func (r *Recorder) AuditFailure(what string) { r.auditFailures.WithLabelValues(what).Inc() }
