@@ -48,6 +48,8 @@ const (
 	nameEnds           = "warmpool_instances_ended_total"
 	nameAuditRecords   = "warmpool_audit_records_total"
 	nameAuditFailures  = "warmpool_audit_failures_total"
+	nameClaims         = "warmpool_claims"
+	nameClaimBind      = "warmpool_claim_bind_seconds"
 )
 
 // Descriptions lists every metric of this package.
@@ -64,6 +66,7 @@ func Descriptions() []Description {
 		{namePoolToday, "What a pool has spent since midnight UTC, in dollars.", "gauge", pool},
 		{namePoolMonth, "What a pool has spent since the month began in UTC, in dollars.", "gauge", pool},
 		{namePoolProjected, "What the month will cost a pool if everything goes on as it is, in dollars.", "gauge", pool},
+		{nameClaims, "WarmClaims of a pool by state: waiting, bound, finished (they stay until somebody deletes them).", "gauge", with(pool, "state")},
 		{nameFailures, "Failures of a pool in a row since an instance became ready.", "gauge", pool},
 		{nameCondition, "1 for the present status of a condition of a pool or an account.", "gauge", []string{"kind", "namespace", "name", "type", "status", "reason"}},
 		{nameUnknownRents, "Rents of a pool whose outcome is not known.", "gauge", pool},
@@ -86,6 +89,7 @@ func Descriptions() []Description {
 		{nameRentOutcomes, "Rents by what became of the call.", "counter", []string{"outcome"}},
 		{nameAdmissions, "Answers to the question whether an instance may be rented, when they change.", "counter", []string{"decision", "reason"}},
 		{nameRentToReady, "Time from the rent to the first rendered prompt, in seconds.", "histogram", nil},
+		{nameClaimBind, "Time from the creation of a claim until it got its instance, in seconds.", "histogram", nil},
 		{nameEnds, "Instances that were given up or ended, by reason.", "counter", []string{"reason"}},
 		{nameAuditRecords, "Audit records that are durable, by outcome.", "counter", []string{"outcome"}},
 		{nameAuditFailures, "Failures of the audit log: record (an act that could not be recorded) or upkeep (rotation, retention, publishing the head).", "counter", []string{"what"}},

@@ -19,6 +19,7 @@ type Recorder struct {
 	ends         *prometheus.CounterVec
 
 	auditRecords, auditFailures *prometheus.CounterVec
+	claimBind                   prometheus.Histogram
 }
 
 // NewRecorder registers the counters.
@@ -34,14 +35,16 @@ func NewRecorder(registry prometheus.Registerer) (*Recorder, error) {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help[name].Help, Buckets: buckets}, help[name].Labels)
 	}
 	calls := []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
+	waits := []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600}
 	minutes := []float64{30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700}
 	r := &Recorder{
 		requests: counter(nameRequests), requestTime: histogram(nameRequestTime, calls), throttle: histogram(nameThrottle, calls),
 		rentOutcomes: counter(nameRentOutcomes), admissions: counter(nameAdmissions), ends: counter(nameEnds),
 		auditRecords: counter(nameAuditRecords), auditFailures: counter(nameAuditFailures),
 		rentToReady: prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameRentToReady, Help: help[nameRentToReady].Help, Buckets: minutes}),
+		claimBind:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameClaimBind, Help: help[nameClaimBind].Help, Buckets: waits}),
 	}
-	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.auditRecords, r.auditFailures} {
+	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.auditRecords, r.auditFailures, r.claimBind} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -80,3 +83,6 @@ func (r *Recorder) AuditRecord(outcome string) { r.auditRecords.WithLabelValues(
 
 // AuditFailure counts a failure of the audit log: "record" or "upkeep".
 func (r *Recorder) AuditFailure(what string) { r.auditFailures.WithLabelValues(what).Inc() }
+
+// ClaimBound observes how long a claim waited for its instance.
+func (r *Recorder) ClaimBound(waited time.Duration) { r.claimBind.Observe(waited.Seconds()) }

@@ -20,7 +20,7 @@ func awaitPoints() map[string]occasion {
 	refusedAndRented := simulator.FaultSpec{Name: simulator.FaultCreateWithError, Count: 1}
 	return map[string]occasion{
 		pointIdentity: renting, pointList: renting, pointSearch: renting, pointRent: renting,
-		pointReadAccount: renting, pointReadKey: renting, pointReadInstances: renting, pointReadPools: renting,
+		pointReadAccount: renting, pointReadKey: renting, pointReadInstances: renting, pointReadPools: renting, pointReadClaims: renting,
 		pointReadPool: renting, pointReadPassword: renting, pointReadOutcome: renting,
 		pointRecheckInstances: renting, pointRecheckPool: renting,
 		pointHoldPool: renting, pointPoolStatus: renting, pointHoldAccount: renting, pointAccountStatus: renting,

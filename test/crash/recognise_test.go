@@ -27,6 +27,7 @@ const (
 	pointReadKey          = "read key"
 	pointReadInstances    = "read instances"
 	pointReadPools        = "read pools"
+	pointReadClaims       = "read claims"
 	pointReadPool         = "read pool"
 	pointReadPassword     = "read password"
 	pointReadOutcome      = "read for outcome"
@@ -142,7 +143,7 @@ func readPoint(resource, name string) string {
 	case resource == "secrets":
 		return pointReadKey
 	case name == "":
-		return map[string]string{"warminstances": pointReadInstances, "warmpools": pointReadPools}[resource]
+		return map[string]string{"warminstances": pointReadInstances, "warmpools": pointReadPools, "warmclaims": pointReadClaims}[resource]
 	default:
 		return map[string]string{
 			"warminstances": pointReadOutcome, "warmpools": pointReadPool, "vastaccounts": pointReadAccount,

@@ -32,7 +32,7 @@ var _ cache.Cache = (*laggingCache)(nil)
 
 // watchedKinds are those that the operator caches.
 func watchedKinds() []string {
-	return []string{apidouble.KindVastAccount, apidouble.KindWarmPool, apidouble.KindWarmInstance}
+	return []string{apidouble.KindVastAccount, apidouble.KindWarmPool, apidouble.KindWarmInstance, apidouble.KindWarmClaim}
 }
 
 // newCache fills a cache, possibly from a reading that is a little old: an API
