@@ -44,6 +44,8 @@ func registry(t *testing.T) *prometheus.Registry {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: "sdxl-a", DeletionTimestamp: &deleted, Finalizers: []string{warmpool.FinalizerTerminate}},
 			Spec:       warmpool.WarmInstanceSpec{PoolRef: warmpool.LocalReference{Name: "sdxl"}},
 		},
+		claim("waits", warmpool.WarmClaimStatus{}), claim("holds", warmpool.WarmClaimStatus{BoundTime: &through}),
+		claim("expired", warmpool.WarmClaimStatus{BoundTime: &through, FinishedTime: &through}), claim("timed-out", warmpool.WarmClaimStatus{FinishedTime: &through}),
 		&warmpool.VastAccount{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: "default"},
 			Spec:       warmpool.VastAccountSpec{CeilingUSDPerHour: "6.00"},
@@ -61,6 +63,14 @@ func registry(t *testing.T) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.NewCollector(reader, clocktesting.NewFakePassiveClock(now), func() context.Context { return t.Context() }))
 	return registry
+}
+
+// claim is a claim on the pool.
+func claim(name string, status warmpool.WarmClaimStatus) *warmpool.WarmClaim {
+	return &warmpool.WarmClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: name},
+		Spec:       warmpool.WarmClaimSpec{PoolRef: warmpool.LocalReference{Name: "sdxl"}}, Status: status,
+	}
 }
 
 func TestCollectorTellsWhatTheObjectsSay(t *testing.T) {
@@ -81,6 +91,11 @@ warmpool_account_ledger_correction_usd{account="default",namespace="gpu"} -0.25
 # HELP warmpool_account_spent_month_usd What everything in an account has spent since the month began in UTC, in dollars.
 # TYPE warmpool_account_spent_month_usd gauge
 warmpool_account_spent_month_usd{account="default",namespace="gpu"} 300
+# HELP warmpool_claims WarmClaims of a pool by state: waiting, bound, finished (they stay until somebody deletes them).
+# TYPE warmpool_claims gauge
+warmpool_claims{namespace="gpu",pool="sdxl",state="bound"} 1
+warmpool_claims{namespace="gpu",pool="sdxl",state="finished"} 2
+warmpool_claims{namespace="gpu",pool="sdxl",state="waiting"} 1
 # HELP warmpool_committed_usd_per_hour What all rentals of a pool may cost, in dollars per hour.
 # TYPE warmpool_committed_usd_per_hour gauge
 warmpool_committed_usd_per_hour{namespace="gpu",pool="sdxl"} 1.32
@@ -107,7 +122,7 @@ warmpool_suspected_leaks{account="default",namespace="gpu"} 1
 warmpool_terminating_oldest_seconds{namespace="gpu",pool="sdxl"} 90
 `
 	names := []string{
-		"warmpool_account_balance_usd", "warmpool_account_instances", "warmpool_committed_usd_per_hour", "warmpool_condition",
+		"warmpool_account_balance_usd", "warmpool_account_instances", "warmpool_claims", "warmpool_committed_usd_per_hour", "warmpool_condition",
 		"warmpool_account_ledger_age_seconds", "warmpool_account_ledger_correction_usd", "warmpool_account_spent_month_usd",
 		"warmpool_projected_month_usd", "warmpool_spent_month_usd", "warmpool_spent_today_usd", "warmpool_list_trusted", "warmpool_suspected_leaks", "warmpool_terminating_oldest_seconds",
 	}
