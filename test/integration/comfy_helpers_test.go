@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -24,8 +23,6 @@ import (
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
-	"github.com/warmpool-dev/warmpool/internal/operator"
-	"github.com/warmpool-dev/warmpool/internal/options"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
 	"github.com/warmpool-dev/warmpool/internal/simulator/comfysim"
 )
@@ -91,26 +88,7 @@ const comfyWallFloor = time.Second
 func (w *comfyWorld) comfyOperator(logLevel string, logger logr.Logger) {
 	w.Helper()
 	w.stop()
-	settings, err := options.ParseManager([]string{
-		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
-		"--namespaces=" + w.namespace, "--installation-id=inttest", "--vast-base-url=" + w.vast.URL(), "--log-level=" + logLevel,
-	}, func(string) (string, bool) { return "", false })
-	if err != nil {
-		w.Fatal(err)
-	}
-	config := managerConfig(w.T)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := operator.Run(ctx, settings, operator.Environment{
-			RESTConfig: config, Logger: logger, Clock: w.clock, WallFloor: comfyWallFloor,
-			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
-		}); err != nil {
-			w.Errorf("the operator ended with %v", err)
-		}
-	})
-	w.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
-	w.Cleanup(func() { w.stop() })
+	w.startOperator(logLevel, logger, comfyWallFloor)
 }
 
 // comfyBackend boots within seconds, has a model and nodes that take their time.

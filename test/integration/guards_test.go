@@ -205,7 +205,7 @@ func TestASecondManagerFreezesTheAccount(t *testing.T) {
 	w.sawEvent("VastAccount/DuplicateInstallation")
 	w.quiet(4 * time.Minute)
 	w.stop()
-	w.startOperator()
+	w.startOperator("1", w.logger(), 0)
 	w.step("a restart does not forget", func(w *world) {
 		w.sees(theAccount, warmpool.ConditionListTrusted, "True/Trusted")
 		w.quiet(time.Minute)

@@ -61,6 +61,11 @@ type world struct {
 	clock     *testkit.ScaledClock
 	vast      *simulator.Server
 	stop      func()
+	// over is true once the test has ended and must not be written to.
+	over struct {
+		sync.Mutex
+		is bool
+	}
 	// relabels is true in tests in which the operator changes labels.
 	relabels bool
 }
@@ -92,8 +97,13 @@ func newWorld(t *testing.T, configure func(*simulator.Config)) *world {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(func() {
+		w.over.Lock()
+		defer w.over.Unlock()
+		w.over.is = true
+	})
 	t.Cleanup(w.dumpOnFailure)
-	w.startOperator()
+	w.startOperator("1", w.logger(), 0)
 	return w
 }
 
@@ -106,12 +116,13 @@ func market(prices ...float64) simulator.Market {
 	return m
 }
 
-// startOperator runs an operator until the test ends or stop is called.
-func (w *world) startOperator() {
+// startOperator runs an operator until the test ends or stop is called. The wall
+// floor is the least wall time before an instance counts as silent.
+func (w *world) startOperator(logLevel string, logger logr.Logger, wallFloor time.Duration) {
 	w.Helper()
 	settings, err := options.ParseManager([]string{
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
-		"--namespaces=" + w.namespace, "--installation-id=inttest", "--vast-base-url=" + w.vast.URL(), "--log-level=1",
+		"--namespaces=" + w.namespace, "--installation-id=inttest", "--vast-base-url=" + w.vast.URL(), "--log-level=" + logLevel,
 	}, func(string) (string, bool) { return "", false })
 	if err != nil {
 		w.Fatal(err)
@@ -121,7 +132,7 @@ func (w *world) startOperator() {
 	var running sync.WaitGroup
 	running.Go(func() {
 		err := operator.Run(ctx, settings, operator.Environment{
-			RESTConfig: config, Logger: w.logger(), Clock: w.clock,
+			RESTConfig: config, Logger: logger, Clock: w.clock, WallFloor: wallFloor,
 			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
 		})
 		if err != nil {
@@ -149,9 +160,15 @@ func managerConfig(t *testing.T) *rest.Config {
 	return rest.CopyConfig(manager.config)
 }
 
-// logger writes into the test's log, which shows when it fails.
+// logger writes into the test's log, which shows when it fails. An operator that
+// has ended may still have a goroutine with a last word, which is not kept.
 func (w *world) logger() logr.Logger {
 	return funcr.New(func(prefix, args string) {
+		w.over.Lock()
+		defer w.over.Unlock()
+		if w.over.is {
+			return
+		}
 		if strings.Contains(args, apiKey) {
 			w.Errorf("the log shows the API key")
 		}
