@@ -4,7 +4,8 @@ package v1alpha1
 // FullyProvisioned means that replicas are.
 const (
 	// ConditionReady on a pool: readyReplicas ≥ minReadyReplicas. On an instance: it rendered a
-	// prompt and answers. On an account: rents are possible.
+	// prompt and answers. On an account: rents are possible. On a claim: its instance is Ready and
+	// its Secret is there.
 	ConditionReady = "Ready"
 	// ConditionFullyProvisioned: readyReplicas ≥ replicas.
 	ConditionFullyProvisioned = "FullyProvisioned"
@@ -60,4 +61,26 @@ const (
 	ConditionClockInSync = "ClockInSync"
 	// ConditionAPICompatible: Vast.ai's API is the one we know.
 	ConditionAPICompatible = "APICompatible"
+)
+
+// Condition types of a WarmClaim, beside Ready, Reconciling and Stalled.
+const (
+	// ConditionBound: the claim holds an instance.
+	ConditionBound = "Bound"
+	// ConditionFinished: the claim has ended and will never hold an instance again.
+	ConditionFinished = "Finished"
+)
+
+// Reasons of a WarmClaim's condition Finished. They are in its Bound and Ready, too.
+const (
+	// ClaimExpired: its time was over, and the instance was released.
+	ClaimExpired = "Expired"
+	// ClaimReleased: it was deleted, and the instance was released.
+	ClaimReleased = "Released"
+	// ClaimInstanceLost: the instance ended while it was held.
+	ClaimInstanceLost = "InstanceLost"
+	// ClaimBindTimeout: no instance was free in time.
+	ClaimBindTimeout = "BindTimeout"
+	// ClaimQueueFull: too many claims waited already.
+	ClaimQueueFull = "QueueFull"
 )

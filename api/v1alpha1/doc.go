@@ -1,5 +1,5 @@
-// Package v1alpha1 holds the Warmpool API: WarmPool, WarmInstance and
-// VastAccount, their conditions with all reasons, and the names of labels,
+// Package v1alpha1 holds the Warmpool API: WarmPool, WarmInstance,
+// VastAccount and WarmClaim, their conditions with all reasons, and the names of labels,
 // annotations and finalizers.
 //
 // It imports apimachinery only, nothing else of this project, so that clients

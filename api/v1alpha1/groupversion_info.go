@@ -15,6 +15,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&WarmPool{}, &WarmPoolList{},
 		&WarmInstance{}, &WarmInstanceList{},
 		&VastAccount{}, &VastAccountList{},
+		&WarmClaim{}, &WarmClaimList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

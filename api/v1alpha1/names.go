@@ -6,6 +6,8 @@ const (
 	LabelPool = "warmpool.dev/pool"
 	// LabelAccount is on every WarmInstance: the name of its account.
 	LabelAccount = "warmpool.dev/account"
+	// LabelClaim is on the Secret of a WarmClaim: the name of the claim.
+	LabelClaim = "warmpool.dev/claim"
 )
 
 // Annotations that people set.
@@ -24,10 +26,26 @@ const (
 	FinalizerPool = "warmpool.dev/drain-pool"
 	// FinalizerAccount holds a VastAccount while any WarmInstance needs its credentials.
 	FinalizerAccount = "warmpool.dev/account-in-use"
+	// FinalizerClaim holds a WarmClaim until its instance is released.
+	FinalizerClaim = "warmpool.dev/release-claim"
 )
 
 // Keys of the Secret that belongs to one WarmInstance.
 const (
 	// SecretKeyWebPassword holds the instance's own random password.
 	SecretKeyWebPassword = "WEB_PASSWORD"
+)
+
+// Keys of the Secret that belongs to one WarmClaim.
+const (
+	// SecretKeyClaimURL holds the URL of the instance's ComfyUI.
+	SecretKeyClaimURL = "url"
+	// SecretKeyClaimUsername holds the user name for those who cannot send a bearer token and
+	// send the token as a password (HTTP Basic).
+	SecretKeyClaimUsername = "username"
+	// SecretKeyClaimToken holds the bearer token, which is the password of the instance.
+	SecretKeyClaimToken = "token"
+	// SecretKeyClaimCertificate holds the SHA-256 fingerprint of the only certificate that
+	// belongs to the instance, in hexadecimal; absent when certificates are not pinned.
+	SecretKeyClaimCertificate = "certificateSHA256"
 )

@@ -50,8 +50,16 @@ type ClaimReference struct {
 	// +required
 	Name string `json:"name"`
 	// uid of the claim.
+	// +kubebuilder:validation:MaxLength=64
 	// +required
 	UID types.UID `json:"uid"`
+	// boundTime is when the claim got the instance.
+	// +optional
+	BoundTime *metav1.Time `json:"boundTime,omitempty"`
+	// recycleTime is when the claim let go of the instance and its recycling began. The claim
+	// holds it no more, and no other one gets it before it has rendered a test prompt.
+	// +optional
+	RecycleTime *metav1.Time `json:"recycleTime,omitempty"`
 }
 
 // AttemptOutcome is what became of one call to rent.
@@ -140,6 +148,9 @@ type Rental struct {
 	// gpus is their number.
 	// +optional
 	GPUs int32 `json:"gpus,omitempty"`
+	// gpuMemoryMB is the memory of each GPU in MB.
+	// +optional
+	GPUMemoryMB int64 `json:"gpuMemoryMB,omitempty"`
 	// geolocation is place and country.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
@@ -246,6 +257,24 @@ type InstanceFailure struct {
 	Time metav1.Time `json:"time"`
 }
 
+// InstanceRecycle is how far the recycling after a claim has come.
+type InstanceRecycle struct {
+	// claimUID is the claim that let go of the instance.
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	ClaimUID types.UID `json:"claimUID"`
+	// emptiedTime is when its queue, its history and its memory were empty.
+	// +optional
+	EmptiedTime *metav1.Time `json:"emptiedTime,omitempty"`
+	// provenTime is when it rendered a test prompt after that: the recycling is complete.
+	// +optional
+	ProvenTime *metav1.Time `json:"provenTime,omitempty"`
+	// message is what the last step has met, without secrets.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
 // InstanceTermination is how far the end of the rental has come.
 type InstanceTermination struct {
 	// requestedTime is when Vast.ai was first asked to destroy the rental.
@@ -309,6 +338,9 @@ type WarmInstanceStatus struct {
 	// lastProofTime is when it last rendered the test prompt.
 	// +optional
 	LastProofTime *metav1.Time `json:"lastProofTime,omitempty"`
+	// recycle is how far the recycling after a claim has come.
+	// +optional
+	Recycle *InstanceRecycle `json:"recycle,omitempty"`
 	// failure is why it was given up.
 	// +optional
 	Failure *InstanceFailure `json:"failure,omitempty"`
@@ -335,6 +367,7 @@ type WarmInstanceStatus struct {
 // +kubebuilder:printcolumn:name="$/h",type=string,JSONPath=`.status.price.currentUSDPerHour`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Machine",type=integer,JSONPath=`.status.rental.machineID`,priority=1
 // +kubebuilder:printcolumn:name="Place",type=string,JSONPath=`.status.rental.geolocation`,priority=1

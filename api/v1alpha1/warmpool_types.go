@@ -105,6 +105,10 @@ type WarmPoolSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	ScaleDown ScaleDown `json:"scaleDown,omitzero"`
+	// claimPolicy says what the pool's claims may ask for.
+	// +kubebuilder:default={}
+	// +optional
+	ClaimPolicy ClaimPolicy `json:"claimPolicy,omitzero"`
 }
 
 // PoolCost holds the ceilings of a pool.
