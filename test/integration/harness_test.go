@@ -61,13 +61,15 @@ type world struct {
 	clock     *testkit.ScaledClock
 	vast      *simulator.Server
 	stop      func()
-	// over is true once the test has ended and must not be written to.
-	over struct {
-		sync.Mutex
-		is bool
-	}
+	log *log
 	// relabels is true in tests in which the operator changes labels.
 	relabels bool
+}
+
+// log is a test's log, until the test has ended and must not be written to.
+type log struct {
+	sync.Mutex
+	ended bool
 }
 
 // newWorld starts a simulator and an operator in a namespace of their own.
@@ -82,7 +84,7 @@ func newWorld(t *testing.T, configure func(*simulator.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, Gomega: gomega.NewWithT(t), client: direct, namespace: shared.Namespace(t), clock: testkit.NewScaledClock(factor)}
+	w := &world{T: t, Gomega: gomega.NewWithT(t), client: direct, namespace: shared.Namespace(t), clock: testkit.NewScaledClock(factor), log: &log{}}
 	config := simulator.Config{Clock: w.clock, Keys: []string{apiKey}, Seed: 1, Market: market(0.40, 0.40, 0.41, 0.42, 0.43, 0.44)}
 	if configure != nil {
 		configure(&config)
@@ -98,9 +100,9 @@ func newWorld(t *testing.T, configure func(*simulator.Config)) *world {
 		}
 	})
 	t.Cleanup(func() {
-		w.over.Lock()
-		defer w.over.Unlock()
-		w.over.is = true
+		w.log.Lock()
+		defer w.log.Unlock()
+		w.log.ended = true
 	})
 	t.Cleanup(w.dumpOnFailure)
 	w.startOperator("1", w.logger(), 0)
@@ -164,9 +166,9 @@ func managerConfig(t *testing.T) *rest.Config {
 // has ended may still have a goroutine with a last word, which is not kept.
 func (w *world) logger() logr.Logger {
 	return funcr.New(func(prefix, args string) {
-		w.over.Lock()
-		defer w.over.Unlock()
-		if w.over.is {
+		w.log.Lock()
+		defer w.log.Unlock()
+		if w.log.ended {
 			return
 		}
 		if strings.Contains(args, apiKey) {
