@@ -22,11 +22,9 @@ const (
 	maxField = 4096
 )
 
-// errBadBody is why a body is not accepted. The texts never repeat a value.
-var (
-	errBadBody  = errors.New("the body cannot be read")
-	errBadField = errors.New("a field cannot be used")
-)
+// errBadBody is why a body is not accepted. Neither it nor an error about a field
+// repeats a value, which may be a secret in the wrong place.
+var errBadBody = errors.New("the body cannot be read")
 
 // fields are the top-level fields of a body: JSON values as encoding/json gives
 // them with UseNumber, or texts of a form.
@@ -111,11 +109,11 @@ func (f fields) text(name string) (string, error) {
 		return "", nil
 	case string:
 		if len(value) > maxField {
-			return "", fmt.Errorf("%w: %s is longer than %d characters", errBadField, name, maxField)
+			return "", fmt.Errorf("%s is longer than %d characters", name, maxField)
 		}
 		return strings.TrimSpace(value), nil
 	default:
-		return "", fmt.Errorf("%w: %s must be a text", errBadField, name)
+		return "", fmt.Errorf("%s must be a text", name)
 	}
 }
 
@@ -126,7 +124,7 @@ func (f fields) secret(name string) (string, error) {
 		return "", err
 	}
 	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
-		return "", fmt.Errorf("%w: %s holds spaces or characters that no token has", errBadField, name)
+		return "", fmt.Errorf("%s holds spaces or characters that no token has", name)
 	}
 	return text, nil
 }
@@ -142,7 +140,7 @@ func (f fields) number(name string) (float64, error) {
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
-		return 0, fmt.Errorf("%w: %s must be a number", errBadField, name)
+		return 0, fmt.Errorf("%s must be a number", name)
 	}
 	return number, nil
 }
@@ -151,7 +149,7 @@ func (f fields) number(name string) (float64, error) {
 func (f fields) integer(name string, least, most int32) (int32, error) {
 	number, err := f.number(name)
 	if err != nil || number != math.Trunc(number) || number < float64(least) || number > float64(most) {
-		return 0, fmt.Errorf("%w: %s must be a whole number from %d to %d", errBadField, name, least, most)
+		return 0, fmt.Errorf("%s must be a whole number from %d to %d", name, least, most)
 	}
 	return int32(number), nil
 }
@@ -178,7 +176,7 @@ func asBoolean(name, text string) (bool, error) {
 	case "false", "0", "off":
 		return false, nil
 	default:
-		return false, fmt.Errorf("%w: %s must be true or false", errBadField, name)
+		return false, fmt.Errorf("%s must be true or false", name)
 	}
 }
 
@@ -194,11 +192,11 @@ func (f fields) identifier(name string) (string, error) {
 	case string:
 		text = strings.TrimSpace(value)
 	default:
-		return "", fmt.Errorf("%w: %s must be a number or a name", errBadField, name)
+		return "", fmt.Errorf("%s must be a number or a name", name)
 	}
 	const longest = 253
 	if len(text) > longest {
-		return "", fmt.Errorf("%w: %s is longer than %d characters", errBadField, name, longest)
+		return "", fmt.Errorf("%s is longer than %d characters", name, longest)
 	}
 	bare := strings.TrimSuffix(strings.TrimPrefix(text, "C."), ".0")
 	if _, err := strconv.ParseInt(bare, 10, 64); err == nil {
@@ -224,5 +222,5 @@ func clipped(text string) string {
 
 // fieldFault says what a field must be.
 func fieldFault(name, wanted string) error {
-	return fmt.Errorf("%w: %s must be %s", errBadField, name, wanted)
+	return fmt.Errorf("%s must be %s", name, wanted)
 }

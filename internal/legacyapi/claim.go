@@ -98,7 +98,7 @@ func claimSeconds(given fields) (int32, error) {
 		case err != nil:
 			return 0, err
 		case minutes < 0 || minutes > maxMinutes:
-			return 0, fmt.Errorf("%w: %s must be from 0 to %d", errBadField, name, maxMinutes)
+			return 0, fmt.Errorf("%s must be from 0 to %d", name, maxMinutes)
 		case minutes > 0:
 			return int32(math.Ceil(minutes * 60)), nil
 		}

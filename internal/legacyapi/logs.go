@@ -78,10 +78,10 @@ func logQuery(given url.Values) (audit.Query, error) {
 		return audit.Query{}, err
 	}
 	if offset > maxOffset {
-		return audit.Query{}, fmt.Errorf("%w: offset must be at most %d; use since", errBadField, maxOffset)
+		return audit.Query{}, fmt.Errorf("offset must be at most %d; use since", maxOffset)
 	}
 	if len(given.Get("since")) > longest || len(given.Get("action")) > longest {
-		return audit.Query{}, fmt.Errorf("%w: since and action have at most %d characters", errBadField, longest)
+		return audit.Query{}, fmt.Errorf("since and action have at most %d characters", longest)
 	}
 	return audit.Query{Since: given.Get("since"), Action: given.Get("action"), Limit: min(limit, maxRows), Offset: offset}, nil
 }
@@ -94,7 +94,7 @@ func countOf(given url.Values, name string, fallback int) (int, error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %s must be a whole number from 0", errBadField, name)
+		return 0, fmt.Errorf("%s must be a whole number from 0", name)
 	}
 	if number == 0 {
 		return fallback, nil
