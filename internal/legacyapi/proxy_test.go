@@ -1,0 +1,274 @@
+package legacyapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/comfyui"
+	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/legacyapi"
+)
+
+// serveWorld serves a world over the network.
+func serveWorld(w *world) string {
+	w.Helper()
+	served := httptest.NewServer(w.server)
+	w.Cleanup(served.Close)
+	return served.URL
+}
+
+// call sends a request over the network.
+func (w *world) call(method, address string, body io.Reader, header map[string]string) (*http.Response, string) {
+	w.Helper()
+	sent, err := http.NewRequestWithContext(w.Context(), method, address, body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for name, value := range header {
+		sent.Header.Set(name, value)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(sent)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return response, string(text)
+}
+
+func asAdmin() map[string]string { return map[string]string{"X-Admin-Key": adminKeyValue} }
+
+func TestProxyTakesOutWhatIsMeantForIt(t *testing.T) {
+	var seen *http.Request
+	w := newWorld(t, withReady, func(w *world) {
+		w.options = func(o *legacyapi.Options) { o.KeyInURL = true }
+		w.comfy = func(rw http.ResponseWriter, r *http.Request) {
+			seen = r.Clone(context.Background())
+			rw.Header().Set("Set-Cookie", "session=1")
+			rw.Header().Set("Access-Control-Allow-Origin", "*")
+			rw.Header().Set("Content-Security-Policy", "default-src *")
+			fmt.Fprint(rw, "<script>1</script>")
+		}
+	})
+	header := map[string]string{
+		"X-Admin-Key": adminKeyValue, "X-Admin-Api-Key": adminKeyValue, "Cookie": "a=b", "Origin": "http://127.0.0.1", "Referer": "http://127.0.0.1/x",
+		"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "198.51.100.1", "X-Custom": "kept",
+	}
+	response, text := w.call(http.MethodGet, serveWorld(w)+"/API/proxy/Comfy/view%2Fa?filename=x%20y.png&adminKey="+adminKeyValue, http.NoBody, header)
+	if response.StatusCode != http.StatusOK || text != "<script>1</script>" {
+		t.Fatalf("got %d %s", response.StatusCode, text)
+	}
+	if seen.RequestURI != "/view%2Fa?filename=x+y.png" {
+		t.Errorf("the instance was asked for %s", seen.RequestURI)
+	}
+	if got := seen.Header.Get("Authorization"); got != "Bearer "+webPassword {
+		t.Errorf("the instance's own password was not sent")
+	}
+	for _, name := range []string{"X-Admin-Key", "X-Admin-Api-Key", "Cookie", "Origin", "Referer", "Sec-Fetch-Site", "X-Forwarded-For"} {
+		if seen.Header.Get(name) != "" {
+			t.Errorf("%s reached the rented machine", name)
+		}
+	}
+	if seen.Header.Get("X-Custom") != "kept" || seen.Host != comfyAddress {
+		t.Errorf("header %v, host %s", seen.Header, seen.Host)
+	}
+	if response.Header.Get("Set-Cookie") != "" || response.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a rented machine may set cookies or open our origin: %v", response.Header)
+	}
+	if got := response.Header.Values("Content-Security-Policy"); len(got) != 1 || !strings.HasPrefix(got[0], "sandbox") {
+		t.Errorf("scripts of a rented machine run under our origin: %v", got)
+	}
+}
+
+func TestProxyStreamsUploadsAndAnswers(t *testing.T) {
+	const size = 3 << 20
+	picture := bytes.Repeat([]byte{0, 255, 10, 13}, size/4)
+	var got [sha256.Size]byte
+	first := make(chan struct{})
+	w := newWorld(t, withReady, func(w *world) {
+		w.comfy = func(rw http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			got = sha256.Sum256(body)
+			fmt.Fprint(rw, "one\n")
+			if err := http.NewResponseController(rw).Flush(); err != nil {
+				return
+			}
+			<-first // the second line comes only when the first one has arrived
+			fmt.Fprint(rw, "two\n")
+		}
+	})
+	sent, err := http.NewRequestWithContext(t.Context(), http.MethodPost, serveWorld(w)+"/api/proxy/comfy/upload/image", bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent.Header.Set("X-Admin-Key", adminKeyValue)
+	sent.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	if line, err := lines.ReadString('\n'); err != nil || line != "one\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	close(first)
+	if line, err := lines.ReadString('\n'); err != nil || line != "two\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if got != sha256.Sum256(picture) {
+		t.Error("the upload arrived changed")
+	}
+}
+
+func TestProxyCarriesWebSockets(t *testing.T) {
+	w := newWorld(t, withClaimed, func(w *world) {
+		w.comfy = func(rw http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer "+webPassword || r.URL.Query().Get("clientId") != "7" {
+				rw.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			socket, err := websocket.Accept(rw, r, nil)
+			if err != nil {
+				return
+			}
+			defer socket.CloseNow()
+			kind, text, err := socket.Read(r.Context())
+			if err == nil {
+				_ = socket.Write(r.Context(), kind, append([]byte("echo "), text...))
+			}
+			_ = socket.Close(websocket.StatusNormalClosure, "")
+		}
+	})
+	address := "ws" + strings.TrimPrefix(serveWorld(w), "http") + "/api/proxy/comfy/ws?clientId=7"
+	socket, _, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + claimToken}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.CloseNow()
+	if err := socket.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := socket.Read(t.Context()); err != nil || string(text) != "echo hello" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// TestProxyAdmits says who reaches which instance.
+func TestProxyAdmits(t *testing.T) {
+	expired := func(w *world) { w.clock.step(time.Hour) }
+	token := map[string]string{"Authorization": "Bearer " + claimToken}
+	recycled := func(w *world) {
+		for _, object := range w.objects {
+			if held, is := object.(*warmpool.WarmInstance); is {
+				held.Spec.ClaimRef.UID = "another"
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		worlds []func(*world)
+		header map[string]string
+		path   string
+		want   int
+		text   string
+	}{
+		"the key":                      {[]func(*world){withReady}, asAdmin(), "system_stats", 200, "devices"},
+		"the key as a bearer token":    {[]func(*world){withReady}, map[string]string{"Authorization": "Bearer " + adminKeyValue}, "system_stats", 200, "devices"},
+		"a claim":                      {[]func(*world){withClaimed}, token, "system_stats", 200, "devices"},
+		"a claim beside a free one":    {[]func(*world){withReady, withClaimed}, token, "system_stats", 200, "devices"},
+		"a claim that has expired":     {[]func(*world){withClaimed, expired}, token, "system_stats", 403, `{"error":"forbidden"}`},
+		"a claim that lost it":         {[]func(*world){withClaimed, recycled}, token, "system_stats", 403, `{"error":"forbidden"}`},
+		"a claim's token as the key":   {[]func(*world){withClaimed}, map[string]string{"X-Admin-Key": claimToken}, "system_stats", 403, `{"error":"forbidden"}`},
+		"an unknown token":             {[]func(*world){withClaimed}, map[string]string{"Authorization": "Bearer " + wrongKeyValue}, "system_stats", 403, `{"error":"forbidden"}`},
+		"nothing":                      {[]func(*world){withReady}, nil, "system_stats", 403, `{"error":"forbidden"}`},
+		"the key, and only claimed":    {[]func(*world){withClaimed}, asAdmin(), "system_stats", 404, `{"error":"no warm instance available"}`},
+		"the key, and none":            {nil, asAdmin(), "", 404, `{"error":"no warm instance available"}`},
+		"the key, and a failed one":    {[]func(*world){withFailed}, asAdmin(), "x", 404, `{"error":"no warm instance available"}`},
+		"the key, and none rented yet": {[]func(*world){withPending}, asAdmin(), "x", 404, `{"error":"no connection URL available"}`},
+		"dots":                         {[]func(*world){withReady}, asAdmin(), "%2e%2e/x", 400, "segments"},
+		"dots behind a backslash":      {[]func(*world){withReady}, asAdmin(), "a%5c..%5cx", 400, "segments"},
+		"what ComfyUI does not have":   {[]func(*world){withReady}, asAdmin(), "nothing", 404, "404 page not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, test.worlds...)
+			response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/"+test.path, http.NoBody, test.header)
+			if response.StatusCode != test.want || !strings.Contains(text, test.text) {
+				t.Errorf("got %d %s", response.StatusCode, text)
+			}
+		})
+	}
+}
+
+// TestProxyTrustsTheRecordedCertificateOnly uses the real transport.
+func TestProxyTrustsTheRecordedCertificateOnly(t *testing.T) {
+	asked := 0
+	front := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { asked++; comfyUI(rw, r) }))
+	defer front.Close()
+	sum := sha256.Sum256(front.Certificate().Raw)
+	right := hex.EncodeToString(sum[:])
+	for name, test := range map[string]struct {
+		pin  string
+		want int
+	}{
+		"recorded":     {right, 200},
+		"another one":  {strings.Repeat("ab", sha256.Size), 502},
+		"none as yet":  {"", 502},
+		"in capitals ": {strings.ToUpper(right), 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(w *world) {
+				pinned := ready(instance(instanceName, rentalID))
+				pinned.Spec.Template.TLS = nil
+				pinned.Status.CertificateSHA256 = test.pin
+				pinned.Status.Endpoints[0].URL = front.URL
+				w.objects = append(w.objects, pinned, password(instanceName))
+				w.options = func(o *legacyapi.Options) {
+					o.Dial = func(target legacyapi.Target) (*http.Transport, error) {
+						return comfyui.NewTransport(comfyui.TLSConfig{Mode: comfyui.TLSMode(target.TLSMode), PinnedSHA256: target.PinnedSHA256}, time.Now)
+					}
+					o.IsUntrusted = func(err error) bool { return comfyui.SignalOf(err) == fleet.SignalCertificateUntrusted }
+				}
+			})
+			before := asked
+			response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/system_stats", http.NoBody, asAdmin())
+			if response.StatusCode != test.want {
+				t.Fatalf("got %d %s", response.StatusCode, text)
+			}
+			if test.want != http.StatusOK && (asked != before || text != `{"error":"comfy proxy error","details":"the instance is not trusted; the sidecar's log says why"}`) {
+				t.Errorf("%d requests reached it; got %s", asked-before, text)
+			}
+		})
+	}
+}
+
+func TestProxyOfASilentInstance(t *testing.T) {
+	w := newWorld(t, withReady, func(w *world) {
+		w.comfy = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	})
+	response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/prompt", http.NoBody, asAdmin())
+	if response.StatusCode != http.StatusBadGateway || text != `{"error":"comfy proxy error","details":"the instance does not answer; the sidecar's log says why"}` {
+		t.Errorf("got %d %s", response.StatusCode, text)
+	}
+}
