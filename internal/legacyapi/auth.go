@@ -12,7 +12,7 @@ import (
 // The ways to send the admin key.
 const (
 	headerKey    = "X-Admin-Key"
-	headerAPIKey = "X-Admin-Api-Key"
+	headerAPIKey = "X-Admin-Api-Key" //nolint:gosec // the name of a header
 	queryKey     = "adminKey"
 	queryAPIKey  = "adminApiKey"
 	queryToken   = "claimToken"

@@ -120,41 +120,61 @@ const capabilityPattern = `^\d{1,3}\.\d{1,2}$`
 
 func settingsOf(given fields) (settings, error) {
 	wanted := settings{secrets: map[string]string{}}
+	for _, read := range []func(fields) error{wanted.readTokens, wanted.readScript, wanted.readNumbers} {
+		if err := read(given); err != nil {
+			return settings{}, err
+		}
+	}
+	return wanted, nil
+}
+
+func (w *settings) readTokens(given fields) error {
 	for name, key := range map[string]string{"huggingface_token": keyHuggingFace, "civitai_token": keyCivitai} {
 		token, err := given.secret(name)
 		if err != nil {
-			return settings{}, err
+			return err
 		}
 		if token != "" {
-			wanted.secrets[key] = token
+			w.secrets[key] = token
 		}
 	}
+	return nil
+}
+
+// readScript takes the name of old and the one that the page of old sent.
+func (w *settings) readScript(given fields) error {
 	for _, name := range []string{"provision_script", "provision_script_url"} {
 		if _, there := given[name]; !there {
 			continue
 		}
 		script, err := given.script(name)
 		if err != nil {
-			return settings{}, err
+			return err
 		}
-		wanted.script = &script
+		w.script = &script
 	}
-	if given.has("min_cuda_capability") && given["min_cuda_capability"] != "" {
-		capability, err := given.capability("min_cuda_capability")
+	return nil
+}
+
+// readNumbers takes an empty text for absent: forms send it.
+func (w *settings) readNumbers(given fields) error {
+	const capabilityName, diskName = "min_cuda_capability", "warm_pool_disk_gb"
+	if given.has(capabilityName) && given[capabilityName] != "" {
+		capability, err := given.capability(capabilityName)
 		if err != nil {
-			return settings{}, err
+			return err
 		}
-		wanted.capability = &capability
+		w.capability = &capability
 	}
-	if given.has("warm_pool_disk_gb") && given["warm_pool_disk_gb"] != "" {
+	if given.has(diskName) && given[diskName] != "" {
 		const least, most = 8, 8192
-		size, err := given.integer("warm_pool_disk_gb", least, most)
+		size, err := given.integer(diskName, least, most)
 		if err != nil {
-			return settings{}, err
+			return err
 		}
-		wanted.diskGB = &size
+		w.diskGB = &size
 	}
-	return wanted, nil
+	return nil
 }
 
 // script returns the address of a script; empty for the default one.

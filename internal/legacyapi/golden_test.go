@@ -107,6 +107,7 @@ func transcript(t *testing.T, each *goldenCase) string {
 		fmt.Fprintf(&page, "> %s\n", strings.ReplaceAll(each.body, newTokenValue, "(a new token)"))
 	}
 	response := w.do(each.request)
+	defer response.Body.Close()
 	fmt.Fprintf(&page, "< %d %s\n", response.StatusCode, response.Header.Get("Content-Type"))
 	if allow := response.Header.Get("Allow"); allow != "" {
 		fmt.Fprintf(&page, "< Allow: %s\n", allow)

@@ -17,37 +17,18 @@ const maxSize = 500
 // setWarmPool changes the pool's size and its safe mode. Size 0 and safe mode
 // end what is not claimed before they are answered.
 func (s *Server) setWarmPool(ctx context.Context, c *call) answer {
-	var size *int32
-	var safe *bool
-	if c.fields.has("desiredSize") {
-		wanted, err := c.fields.integer("desiredSize", 0, maxSize)
-		if err != nil {
-			return refuse(http.StatusBadRequest, "%s", err)
-		}
-		size = &wanted
-	}
-	if c.fields.has("safeMode") {
-		wanted, err := c.fields.boolean("safeMode")
-		if err != nil {
-			return refuse(http.StatusBadRequest, "%s", err)
-		}
-		safe = &wanted
+	wanted, err := sizeOf(c.fields)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "%s", err)
 	}
 	before, err := s.gather(ctx)
 	if err != nil {
 		return s.trouble(err)
 	}
-	if _, err = s.changePool(ctx, func(spec *warmpool.WarmPoolSpec) {
-		if size != nil {
-			setSize(spec, *size)
-		}
-		if safe != nil {
-			setSafeMode(spec, *safe)
-		}
-	}); err != nil {
+	if _, err = s.changePool(ctx, wanted.apply); err != nil {
 		return s.trouble(err)
 	}
-	if (size != nil && *size == 0) || (safe != nil && *safe) {
+	if wanted.endsAll() {
 		if err = s.endUnclaimed(ctx); err != nil {
 			return s.trouble(err)
 		}
@@ -61,6 +42,45 @@ func (s *Server) setWarmPool(ctx context.Context, c *call) answer {
 		"sizeBefore": audit.Number(int64(before.desired())), "sizeAfter": audit.Number(int64(after.desired())),
 		"modeBefore": audit.Text(string(before.mode())), "modeAfter": audit.Text(string(after.mode())),
 	})
+}
+
+// poolSize is what is asked for; nil stays as it is.
+type poolSize struct {
+	size *int32
+	safe *bool
+}
+
+func sizeOf(given fields) (poolSize, error) {
+	wanted := poolSize{}
+	if given.has("desiredSize") {
+		size, err := given.integer("desiredSize", 0, maxSize)
+		if err != nil {
+			return wanted, err
+		}
+		wanted.size = &size
+	}
+	if given.has("safeMode") {
+		safe, err := given.boolean("safeMode")
+		if err != nil {
+			return wanted, err
+		}
+		wanted.safe = &safe
+	}
+	return wanted, nil
+}
+
+func (w *poolSize) apply(spec *warmpool.WarmPoolSpec) {
+	if w.size != nil {
+		setSize(spec, *w.size)
+	}
+	if w.safe != nil {
+		setSafeMode(spec, *w.safe)
+	}
+}
+
+// endsAll is true when nothing unclaimed may go on.
+func (w *poolSize) endsAll() bool {
+	return (w.size != nil && *w.size == 0) || (w.safe != nil && *w.safe)
 }
 
 // setSize sets the size, and what must not be larger than it.

@@ -3,7 +3,6 @@ package legacyapi_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -30,10 +29,17 @@ func serveWorld(w *world) string {
 	return served.URL
 }
 
-// call sends a request over the network.
-func (w *world) call(method, address string, body io.Reader, header map[string]string) (*http.Response, string) {
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+}
+
+// get asks an address over the network.
+func (w *world) get(address string, header map[string]string) reply {
 	w.Helper()
-	sent, err := http.NewRequestWithContext(w.Context(), method, address, body)
+	sent, err := http.NewRequestWithContext(w.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -50,7 +56,7 @@ func (w *world) call(method, address string, body io.Reader, header map[string]s
 	if err != nil {
 		w.Fatal(err)
 	}
-	return response, string(text)
+	return reply{response.StatusCode, response.Header, string(text)}
 }
 
 func asAdmin() map[string]string { return map[string]string{"X-Admin-Key": adminKeyValue} }
@@ -60,7 +66,7 @@ func TestProxyTakesOutWhatIsMeantForIt(t *testing.T) {
 	w := newWorld(t, withReady, func(w *world) {
 		w.options = func(o *legacyapi.Options) { o.KeyInURL = true }
 		w.comfy = func(rw http.ResponseWriter, r *http.Request) {
-			seen = r.Clone(context.Background())
+			seen = r.Clone(w.Context())
 			rw.Header().Set("Set-Cookie", "session=1")
 			rw.Header().Set("Access-Control-Allow-Origin", "*")
 			rw.Header().Set("Content-Security-Policy", "default-src *")
@@ -71,14 +77,14 @@ func TestProxyTakesOutWhatIsMeantForIt(t *testing.T) {
 		"X-Admin-Key": adminKeyValue, "X-Admin-Api-Key": adminKeyValue, "Cookie": "a=b", "Origin": "http://127.0.0.1", "Referer": "http://127.0.0.1/x",
 		"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "198.51.100.1", "X-Custom": "kept",
 	}
-	response, text := w.call(http.MethodGet, serveWorld(w)+"/API/proxy/Comfy/view%2Fa?filename=x%20y.png&adminKey="+adminKeyValue, http.NoBody, header)
-	if response.StatusCode != http.StatusOK || text != "<script>1</script>" {
-		t.Fatalf("got %d %s", response.StatusCode, text)
+	got := w.get(serveWorld(w)+"/API/proxy/Comfy/view%2Fa?filename=x%20y.png&adminKey="+adminKeyValue, header)
+	if got.status != http.StatusOK || got.text != "<script>1</script>" {
+		t.Fatalf("got %+v", got)
 	}
 	if seen.RequestURI != "/view%2Fa?filename=x+y.png" {
 		t.Errorf("the instance was asked for %s", seen.RequestURI)
 	}
-	if got := seen.Header.Get("Authorization"); got != "Bearer "+webPassword {
+	if seen.Header.Get("Authorization") != "Bearer "+webPassword {
 		t.Errorf("the instance's own password was not sent")
 	}
 	for _, name := range []string{"X-Admin-Key", "X-Admin-Api-Key", "Cookie", "Origin", "Referer", "Sec-Fetch-Site", "X-Forwarded-For"} {
@@ -89,11 +95,11 @@ func TestProxyTakesOutWhatIsMeantForIt(t *testing.T) {
 	if seen.Header.Get("X-Custom") != "kept" || seen.Host != comfyAddress {
 		t.Errorf("header %v, host %s", seen.Header, seen.Host)
 	}
-	if response.Header.Get("Set-Cookie") != "" || response.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("a rented machine may set cookies or open our origin: %v", response.Header)
+	if got.header.Get("Set-Cookie") != "" || got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a rented machine may set cookies or open our origin: %v", got.header)
 	}
-	if got := response.Header.Values("Content-Security-Policy"); len(got) != 1 || !strings.HasPrefix(got[0], "sandbox") {
-		t.Errorf("scripts of a rented machine run under our origin: %v", got)
+	if policy := got.header.Values("Content-Security-Policy"); len(policy) != 1 || !strings.HasPrefix(policy[0], "sandbox") {
+		t.Errorf("scripts of a rented machine run under our origin: %v", policy)
 	}
 }
 
@@ -163,7 +169,8 @@ func TestProxyCarriesWebSockets(t *testing.T) {
 		}
 	})
 	address := "ws" + strings.TrimPrefix(serveWorld(w), "http") + "/api/proxy/comfy/ws?clientId=7"
-	socket, _, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + claimToken}}})
+	socket, _, err := websocket.Dial(t.Context(), address, //nolint:bodyclose // it has none after an upgrade
+		&websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + claimToken}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,9 +220,9 @@ func TestProxyAdmits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, test.worlds...)
-			response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/"+test.path, http.NoBody, test.header)
-			if response.StatusCode != test.want || !strings.Contains(text, test.text) {
-				t.Errorf("got %d %s", response.StatusCode, text)
+			got := w.get(serveWorld(w)+"/api/proxy/comfy/"+test.path, test.header)
+			if got.status != test.want || !strings.Contains(got.text, test.text) {
+				t.Errorf("got %d %s", got.status, got.text)
 			}
 		})
 	}
@@ -252,12 +259,12 @@ func TestProxyTrustsTheRecordedCertificateOnly(t *testing.T) {
 				}
 			})
 			before := asked
-			response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/system_stats", http.NoBody, asAdmin())
-			if response.StatusCode != test.want {
-				t.Fatalf("got %d %s", response.StatusCode, text)
+			got := w.get(serveWorld(w)+"/api/proxy/comfy/system_stats", asAdmin())
+			if got.status != test.want {
+				t.Fatalf("got %d %s", got.status, got.text)
 			}
-			if test.want != http.StatusOK && (asked != before || text != `{"error":"comfy proxy error","details":"the instance is not trusted; the sidecar's log says why"}`) {
-				t.Errorf("%d requests reached it; got %s", asked-before, text)
+			if test.want != http.StatusOK && (asked != before || got.text != `{"error":"comfy proxy error","details":"the instance is not trusted; the sidecar's log says why"}`) {
+				t.Errorf("%d requests reached it; got %s", asked-before, got.text)
 			}
 		})
 	}
@@ -267,8 +274,8 @@ func TestProxyOfASilentInstance(t *testing.T) {
 	w := newWorld(t, withReady, func(w *world) {
 		w.comfy = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	})
-	response, text := w.call(http.MethodGet, serveWorld(w)+"/api/proxy/comfy/prompt", http.NoBody, asAdmin())
-	if response.StatusCode != http.StatusBadGateway || text != `{"error":"comfy proxy error","details":"the instance does not answer; the sidecar's log says why"}` {
-		t.Errorf("got %d %s", response.StatusCode, text)
+	got := w.get(serveWorld(w)+"/api/proxy/comfy/prompt", asAdmin())
+	if got.status != http.StatusBadGateway || got.text != `{"error":"comfy proxy error","details":"the instance does not answer; the sidecar's log says why"}` {
+		t.Errorf("got %d %s", got.status, got.text)
 	}
 }

@@ -373,8 +373,7 @@ func TestShutdownLetsRunningRequestsFinish(t *testing.T) {
 	go func() { ended <- w.server.Serve(ctx, listener, nil, 10*time.Second) }()
 	answered := make(chan string, 1)
 	go func() {
-		_, text := w.call(http.MethodGet, "http://"+listener.Addr().String()+"/api/proxy/comfy/prompt", http.NoBody, asAdmin())
-		answered <- text
+		answered <- w.get("http://"+listener.Addr().String()+"/api/proxy/comfy/prompt", asAdmin()).text
 	}()
 	<-begun
 	cancel()
@@ -389,8 +388,12 @@ func TestShutdownLetsRunningRequestsFinish(t *testing.T) {
 
 func FuzzBody(f *testing.F) {
 	for _, seed := range []struct{ kind, text string }{
-		{"application/json", `{"desiredSize":1,"safeMode":"false"}`}, {"application/x-www-form-urlencoded", "desiredSize=1&safeMode=true"},
-		{"application/json; charset=utf-8", `{"a":{"b":[1,2]}}`}, {"text/plain", "x"}, {"application/x-www-form-urlencoded", "{"}, {"application/json", "null"},
+		{"application/json", `{"desiredSize":1,"safeMode":"false"}`},
+		{"application/x-www-form-urlencoded", "desiredSize=1&safeMode=true"},
+		{"application/json; charset=utf-8", `{"a":{"b":[1,2]}}`},
+		{"text/plain", "x"},
+		{"application/x-www-form-urlencoded", "{"},
+		{"application/json", "null"},
 	} {
 		f.Add(seed.kind, []byte(seed.text))
 	}

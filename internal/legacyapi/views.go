@@ -228,11 +228,17 @@ func viewGPU(st *state) gpuView {
 	default:
 		soon(statusStarting, "GPU instance is starting up", "1-3 minutes")
 	}
-	if instance != nil {
-		shown.Instance = &gpuInstance{Status: statusOf(instance), HasConnectionURL: addressOf(instance) != ""}
-		if instance.Status.Rental != nil {
-			shown.Instance.ContractID = &instance.Status.Rental.ID
-		}
+	shown.Instance = gpuInstanceOf(instance)
+	return shown
+}
+
+func gpuInstanceOf(instance *warmpool.WarmInstance) *gpuInstance {
+	if instance == nil {
+		return nil
+	}
+	shown := &gpuInstance{Status: statusOf(instance), HasConnectionURL: addressOf(instance) != ""}
+	if instance.Status.Rental != nil {
+		shown.ContractID = &instance.Status.Rental.ID
 	}
 	return shown
 }

@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -307,7 +306,7 @@ func withFailed(w *world) {
 
 func withEnding(w *world) {
 	ending := instance("sdxl-e1", 9005)
-	ending.DeletionTimestamp = ptr.To(metav1.NewTime(moment()))
+	ending.DeletionTimestamp = new(metav1.NewTime(moment()))
 	w.objects = append(w.objects, ending)
 }
 
@@ -341,7 +340,7 @@ func claimSecret(of string) *corev1.Secret {
 func withDeployment(w *world) {
 	w.objects = append(w.objects, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "warmpool-system", Name: deploymentName, Annotations: map[string]string{"deployment.kubernetes.io/revision": "3"}},
-		Spec:       appsv1.DeploymentSpec{Replicas: ptr.To(int32(2))},
+		Spec:       appsv1.DeploymentSpec{Replicas: new(int32(2))},
 		Status: appsv1.DeploymentStatus{AvailableReplicas: 2, Conditions: []appsv1.DeploymentCondition{{
 			Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(moment().Add(-time.Hour)),
 		}}},
@@ -352,8 +351,8 @@ func withoutPool(w *world) {
 	w.objects = w.objects[1:]
 }
 
-func withSize(replicas int32) func(*world) {
-	return func(w *world) { w.objects[0] = pool(replicas) }
+func withNoneWanted(w *world) {
+	w.objects[0] = pool(0)
 }
 
 func withMode(mode warmpool.PoolMode) func(*world) {
@@ -412,7 +411,7 @@ func finisher(w *world) {
 			return nil
 		}
 		finished := claim.DeepCopy()
-		finished.Status.FinishedTime = ptr.To(metav1.NewTime(moment()))
+		finished.Status.FinishedTime = new(metav1.NewTime(moment()))
 		return c.Status().Update(ctx, finished)
 	}
 }

@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -246,7 +245,7 @@ func (w *world) bindFirstClaim() error {
 		}
 		claim.Status = warmpool.WarmClaimStatus{
 			InstanceRef: &warmpool.LocalReference{Name: "sdxl-1"}, Endpoint: "https://127.0.0.1:1", CredentialsSecretRef: &warmpool.LocalReference{Name: secret.Name},
-			ExpirationTime: ptr.To(metav1.NewTime(time.Now().Add(time.Minute))),
+			ExpirationTime: new(metav1.NewTime(time.Now().Add(time.Minute))),
 			Conditions:     []metav1.Condition{{Type: warmpool.ConditionBound, Status: metav1.ConditionTrue, Reason: "Bound", LastTransitionTime: metav1.Now()}},
 		}
 		return w.admin.Status().Update(w.Context(), claim)
