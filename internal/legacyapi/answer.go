@@ -27,6 +27,9 @@ type faultBody struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// headerRetry says after how many seconds to ask again.
+const headerRetry = "Retry-After"
+
 // ok answers 200.
 func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
 
@@ -64,6 +67,9 @@ func (a answer) write(w http.ResponseWriter) error {
 		return fmt.Errorf("encoding an answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if a.status == http.StatusTooManyRequests && w.Header().Get(headerRetry) == "" {
+		w.Header().Set(headerRetry, "60") // wrong keys are counted by the minute
+	}
 	w.WriteHeader(a.status)
 	_, err := w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *answer {
 		turnedAway = refuse(http.StatusRequestURITooLong, "the address is longer than %d bytes", maxURL)
 	case !s.limits.mayAsk(peerOf(r)):
 		s.metrics.limited.Inc()
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set(headerRetry, "1")
 		turnedAway = refuse(http.StatusTooManyRequests, "too many requests from this address: at most %d in a second", s.options.Limits.RequestsPerSecond)
 	case s.origins.isForeign(r):
 		turnedAway = refuse(http.StatusForbidden, "forbidden - a page of another origin may not change anything here: name its origin with --cors-origins")

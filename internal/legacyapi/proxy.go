@@ -64,8 +64,8 @@ func isComfy(requestPath string) bool {
 // serve hands a request on: the admin key opens the first instance that nobody
 // holds, the token of a claim opens the claimed one.
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, c *call) {
-	instance, turnedAway := p.admit(r, c)
-	if turnedAway == nil && addressOf(instance) == "" {
+	allowed, turnedAway := p.admit(r, c)
+	if turnedAway == nil && addressOf(allowed.instance) == "" {
 		none := refuse(http.StatusNotFound, "no connection URL available")
 		turnedAway = &none
 	}
@@ -78,12 +78,45 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, c *call) {
 		p.server.send(w, *turnedAway)
 		return
 	}
-	to, err := p.destinationOf(r.Context(), instance)
+	to, err := p.destinationOf(r.Context(), allowed.instance)
 	if err != nil {
-		p.fail(w, instance, err)
+		p.fail(w, allowed.instance, err)
 		return
 	}
-	p.forward(w, r, instance, to, "/"+strings.TrimPrefix(rest, "/"))
+	ctx, cut := context.WithCancel(r.Context())
+	defer cut()
+	go p.watch(ctx, cut, allowed)
+	p.forward(w, r.WithContext(ctx), allowed.instance, to, "/"+strings.TrimPrefix(rest, "/"))
+}
+
+// permit is the leave to use an instance.
+type permit struct {
+	instance *warmpool.WarmInstance
+	// holds says whether the leave still holds.
+	holds func(ctx context.Context) (bool, error)
+}
+
+// permitPeriod is how often a request that lasts, such as a WebSocket, is asked
+// for its leave again.
+const permitPeriod = 5 * time.Second
+
+// watch cuts a request whose leave has ended: its claim is over, or somebody has
+// claimed the instance. While the API server cannot be asked, it goes on.
+func (p *proxy) watch(ctx context.Context, cut context.CancelFunc, allowed *permit) {
+	ticker := p.server.options.Clock.NewTicker(permitPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		if holds, err := allowed.holds(ctx); err == nil && !holds {
+			p.server.log.Info("Cutting a request whose leave has ended", "instance", allowed.instance.Name)
+			cut()
+			return
+		}
+	}
 }
 
 // hasDots is true for a path that the two sides could read differently.
@@ -183,7 +216,7 @@ func (p *proxy) fail(w http.ResponseWriter, instance *warmpool.WarmInstance, err
 }
 
 // admit finds the instance that a request may use.
-func (p *proxy) admit(r *http.Request, c *call) (*warmpool.WarmInstance, *answer) {
+func (p *proxy) admit(r *http.Request, c *call) (*permit, *answer) {
 	token, found := p.tokenIn(r)
 	if !found {
 		return p.asAdmin(r, c)
@@ -196,7 +229,7 @@ func (p *proxy) admit(r *http.Request, c *call) (*warmpool.WarmInstance, *answer
 }
 
 // asAdmin finds the first instance that nobody holds.
-func (p *proxy) asAdmin(r *http.Request, c *call) (*warmpool.WarmInstance, *answer) {
+func (p *proxy) asAdmin(r *http.Request, c *call) (*permit, *answer) {
 	comfy := &route{path: routeComfy, access: adminKey, denial: forbidden}
 	if turnedAway := p.server.checkKey(r.Context(), keyOf(r, false), peerOf(r), comfy, c); turnedAway != nil {
 		return nil, turnedAway
@@ -207,7 +240,7 @@ func (p *proxy) asAdmin(r *http.Request, c *call) (*warmpool.WarmInstance, *answ
 		return nil, &turnedAway
 	}
 	if free := st.unclaimed(); len(free) > 0 && free[0].Status.Failure == nil {
-		return free[0], nil
+		return &permit{instance: free[0], holds: func(ctx context.Context) (bool, error) { return p.isStillFree(ctx, free[0]) }}, nil
 	}
 	turnedAway := refuse(http.StatusNotFound, "no warm instance available")
 	return nil, &turnedAway
@@ -216,7 +249,7 @@ func (p *proxy) asAdmin(r *http.Request, c *call) (*warmpool.WarmInstance, *answ
 // asHolder finds the instance of the claim that a token opens. A look through
 // all claims costs one wrong key of the peer's allowance, which it gets back for
 // a right one.
-func (p *proxy) asHolder(r *http.Request, c *call, token string) (*warmpool.WarmInstance, *answer) {
+func (p *proxy) asHolder(r *http.Request, c *call, token string) (*permit, *answer) {
 	giveBack := p.server.limits.tryKey(peerOf(r))
 	if giveBack == nil {
 		return nil, p.server.locked()
@@ -233,7 +266,19 @@ func (p *proxy) asHolder(r *http.Request, c *call, token string) (*warmpool.Warm
 		return nil, p.server.deny("wrong", forbidden)
 	}
 	giveBack()
-	return instance, nil
+	return &permit{instance: instance, holds: func(ctx context.Context) (bool, error) {
+		held, err := p.claimedBy(ctx, token)
+		return held != nil && held.UID == instance.UID, err
+	}}, nil
+}
+
+// isStillFree is true for an instance that nobody has claimed since.
+func (p *proxy) isStillFree(ctx context.Context, instance *warmpool.WarmInstance) (bool, error) {
+	now := &warmpool.WarmInstance{}
+	if err := p.server.options.Client.Get(ctx, client.ObjectKeyFromObject(instance), now); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return now.UID == instance.UID && !isClaimed(now), nil
 }
 
 // tokenIn returns what may be the token of a claim. The headers of the admin key

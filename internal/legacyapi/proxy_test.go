@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/comfyui"
@@ -277,5 +278,70 @@ func TestProxyOfASilentInstance(t *testing.T) {
 	got := w.get(serveWorld(w)+"/api/proxy/comfy/prompt", asAdmin())
 	if got.status != http.StatusBadGateway || got.text != `{"error":"comfy proxy error","details":"the instance does not answer; the sidecar's log says why"}` {
 		t.Errorf("got %d %s", got.status, got.text)
+	}
+}
+
+// TestProxyCutsWhoseLeaveHasEnded lets a claim end, and another one begin, while
+// WebSockets are open.
+func TestProxyCutsWhoseLeaveHasEnded(t *testing.T) {
+	for name, test := range map[string]struct {
+		world  func(*world)
+		header http.Header
+		end    func(*world) error
+	}{
+		"the claim expires": {withClaimed, http.Header{"Authorization": {"Bearer " + claimToken}}, func(w *world) error {
+			w.clock.step(time.Hour)
+			return nil
+		}},
+		"the claim is deleted": {withClaimed, http.Header{"Authorization": {"Bearer " + claimToken}}, func(w *world) error {
+			return w.client.Delete(w.Context(), boundClaim("user-1", claimedName))
+		}},
+		"somebody claims the instance": {withReady, http.Header{"X-Admin-Key": {adminKeyValue}}, func(w *world) error {
+			held := &warmpool.WarmInstance{}
+			if err := w.client.Get(w.Context(), client.ObjectKey{Namespace: poolNamespace, Name: instanceName}, held); err != nil {
+				return err
+			}
+			held.Spec.ClaimRef = &warmpool.ClaimReference{Name: "user-2", UID: "other"}
+			return w.client.Update(w.Context(), held)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, test.world, func(w *world) {
+				w.clock.hurry = 100
+				w.comfy = func(rw http.ResponseWriter, r *http.Request) {
+					socket, err := websocket.Accept(rw, r, nil)
+					if err != nil {
+						return
+					}
+					defer socket.CloseNow()
+					_, _, _ = socket.Read(r.Context()) // nothing comes until it is cut
+				}
+			})
+			socket, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(serveWorld(w), "http")+"/api/proxy/comfy/ws", //nolint:bodyclose // it has none after an upgrade
+				&websocket.DialOptions{HTTPHeader: test.header})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.CloseNow()
+			cut := make(chan struct{})
+			go func() {
+				defer close(cut)
+				_, _, _ = socket.Read(t.Context()) // nothing is ever sent
+			}()
+			select {
+			case <-cut:
+				t.Fatal("it was cut before its leave had ended")
+			case <-time.After(300 * time.Millisecond):
+			}
+			if err := test.end(w); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-cut:
+			case <-time.After(20 * time.Second):
+				t.Error("it was not cut")
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,6 +333,43 @@ func exchange(t *testing.T, address, raw string) string {
 	_, _ = io.WriteString(connection, raw) // the server may hang up before it has read everything
 	answer, _ := io.ReadAll(connection)    // nothing ends the connection but the deadline
 	return string(answer)
+}
+
+// TestSlowRequestsAreGivenUp sends half a header and half a body.
+func TestSlowRequestsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) {
+		w.options = func(o *legacyapi.Options) { o.Clock = clock.RealClock{} }
+	})
+	address := w.serve()
+	var slow sync.WaitGroup
+	for name, test := range map[string]struct{ raw, want string }{
+		"header": {"GET /api/proxy/health HTTP/1.1\r\nHost: a\r\nX-Slow: ", ""},
+		"body":   {"POST /api/proxy/admin/config HTTP/1.1\r\nHost: a\r\nX-Admin-Key: " + adminKeyValue + "\r\nContent-Length: 50\r\n\r\n{", "400 Bad Request"},
+	} {
+		slow.Go(func() {
+			connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer connection.Close()
+			if _, err = io.WriteString(connection, test.raw); err != nil {
+				t.Error(err)
+			}
+			if err = connection.SetDeadline(time.Now().Add(40 * time.Second)); err != nil {
+				t.Error(err)
+			}
+			answer, err := io.ReadAll(connection)
+			if err != nil || !strings.Contains(string(answer), test.want) {
+				t.Errorf("%s: got %q, %v", name, answer, err)
+			}
+		})
+	}
+	if got := w.get("http://"+address+"/api/proxy/health", nil); got.status != http.StatusOK {
+		t.Errorf("meanwhile: %+v", got)
+	}
+	slow.Wait()
 }
 
 // serve serves the world as the command does, and returns its address.
