@@ -80,7 +80,7 @@ func byUse(a, b *warmpool.WarmInstance) int {
 }
 
 func rankOf(instance *warmpool.WarmInstance) int {
-	const free, underWay, waiting, claimed, failed = 0, 1, 2, 3, 4
+	const free, reachable, rented, waiting, claimed, failed = 0, 1, 2, 3, 4, 5
 	switch {
 	case instance.Status.Failure != nil:
 		return failed
@@ -88,11 +88,18 @@ func rankOf(instance *warmpool.WarmInstance) int {
 		return claimed
 	case isReady(instance):
 		return free
-	case instance.Status.Rental != nil:
-		return underWay
-	default:
+	case instance.Status.Rental == nil:
 		return waiting
+	case addressOf(instance) == "":
+		return rented
+	default:
+		return reachable
 	}
+}
+
+// isUnderWay is true for an unclaimed instance that has a machine.
+func isUnderWay(instance *warmpool.WarmInstance) bool {
+	return instance.Status.Failure == nil && !isClaimed(instance) && instance.Status.Rental != nil
 }
 
 func isReady(instance *warmpool.WarmInstance) bool {
@@ -156,12 +163,7 @@ func (st *state) isPrewarming() bool {
 	if st.mode() != warmpool.PoolActive || st.desired() == 0 {
 		return false
 	}
-	for _, instance := range st.live {
-		if rank := rankOf(instance); rank < 2 {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(st.live, isUnderWay)
 }
 
 // lastAction is when the pool was last changed through this API, or when its
