@@ -117,6 +117,17 @@ func (s *settings) validate() []error {
 		amount, err := fleet.ParseUSD(s.ceiling)
 		refuse(err != nil || amount <= 0, "--ceiling=%q: give dollars per hour, such as 1.50", s.ceiling)
 	}
+	return append(failures, s.contradictions()...)
+}
+
+// contradictions lists settings that do not go together.
+func (s *settings) contradictions() []error {
+	var failures []error
+	refuse := func(wrong bool, text string) {
+		if wrong {
+			failures = append(failures, errors.New(text))
+		}
+	}
 	refuse(s.real && s.once, "--once proves the simulator's bill and would rent for nothing with --real: give one of them")
 	refuse(s.real && len(s.faults) > 0, "--fault is for the simulator: give it without --real")
 	refuse(s.keep && !s.once, "--keep belongs to --once; without it everything runs until Ctrl-C anyway")

@@ -45,13 +45,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.origins.answer(seen, r) {
 		return
 	}
+	s.hurry(seen)
 	c := &call{request: r, fields: fields{}, peer: peerOf(r).String()}
 	if isComfy(r.URL.Path) {
 		label = routeComfy
 		s.proxy.serve(seen, r, c)
 		return
 	}
-	s.hurry(seen)
 	found, allowed := s.table.find(r.Method, r.URL.Path)
 	if found == nil {
 		s.send(seen, notFound(r, seen.Header(), allowed))
@@ -139,10 +139,20 @@ func notFound(r *http.Request, header http.Header, allowed []string) answer {
 }
 
 // hurry bounds how long a request may take to arrive and its answer to leave.
-// Recorders in tests have no deadlines.
 func (s *Server) hurry(w http.ResponseWriter) {
-	control, now := http.NewResponseController(w), s.options.Clock.Now()
-	if err := errors.Join(control.SetReadDeadline(now.Add(readPatience)), control.SetWriteDeadline(now.Add(writePatience))); err != nil {
+	now := s.options.Clock.Now()
+	s.setDeadlines(w, now.Add(readPatience), now.Add(writePatience))
+}
+
+// takeTime lifts the bounds for a request that may stream for hours.
+func (s *Server) takeTime(w http.ResponseWriter) {
+	s.setDeadlines(w, time.Time{}, time.Time{})
+}
+
+// setDeadlines sets those of a connection; recorders in tests have none.
+func (s *Server) setDeadlines(w http.ResponseWriter, read, write time.Time) {
+	control := http.NewResponseController(w)
+	if err := errors.Join(control.SetReadDeadline(read), control.SetWriteDeadline(write)); err != nil {
 		s.log.V(1).Info("This connection has no deadlines", "error", err.Error())
 	}
 }
@@ -157,8 +167,8 @@ func (s *Server) send(w http.ResponseWriter, a answer) {
 // recovered answers a bug without its words, and logs it with its stack. An
 // answer that was cut short on purpose stays so.
 func (s *Server) recovered(w *observed, label string, failure any) {
-	if failure == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
-		panic(failure)
+	if err, is := failure.(error); is && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
 	}
 	s.log.Error(errPanic, "A handler panicked", "route", label, "stack", string(debug.Stack()))
 	if w.code == 0 {

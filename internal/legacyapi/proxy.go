@@ -83,6 +83,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, c *call) {
 		p.fail(w, allowed.instance, err)
 		return
 	}
+	p.server.takeTime(w)
 	ctx, cut := context.WithCancel(r.Context())
 	defer cut()
 	go p.watch(ctx, cut, allowed)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	stdlog "log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,8 +48,8 @@ func (w *world) get(address string, header map[string]string) reply {
 	for name, value := range header {
 		sent.Header.Set(name, value)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(sent)
+	alone := &http.Transport{DisableKeepAlives: true}
+	response, err := alone.RoundTrip(sent)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestProxyTakesOutWhatIsMeantForIt(t *testing.T) {
 	w := newWorld(t, withReady, func(w *world) {
 		w.options = func(o *legacyapi.Options) { o.KeyInURL = true }
 		w.comfy = func(rw http.ResponseWriter, r *http.Request) {
-			seen = r.Clone(w.Context())
+			seen = r.Clone(r.Context())
 			rw.Header().Set("Set-Cookie", "session=1")
 			rw.Header().Set("Access-Control-Allow-Origin", "*")
 			rw.Header().Set("Content-Security-Policy", "default-src *")
@@ -234,6 +235,7 @@ func TestProxyTrustsTheRecordedCertificateOnly(t *testing.T) {
 	asked := 0
 	front := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { asked++; comfyUI(rw, r) }))
 	defer front.Close()
+	front.Config.ErrorLog = stdlog.New(io.Discard, "", 0)
 	sum := sha256.Sum256(front.Certificate().Raw)
 	right := hex.EncodeToString(sum[:])
 	for name, test := range map[string]struct {

@@ -55,7 +55,7 @@ func TestQuotesOfADotEnvFileAreNotPartOfTheKey(t *testing.T) {
 		secret.Data["ADMIN_API_KEY"] = []byte(`"` + adminKeyValue + `"` + "\n")
 		w.objects[2] = secret
 	})
-	if got := w.do(admin(http.MethodGet, "/api/proxy/admin/config", "")).StatusCode; got != http.StatusOK {
+	if got := w.status(admin(http.MethodGet, "/api/proxy/admin/config", "")); got != http.StatusOK {
 		t.Errorf("got %d", got)
 	}
 }
@@ -63,7 +63,7 @@ func TestQuotesOfADotEnvFileAreNotPartOfTheKey(t *testing.T) {
 func TestChangedKeyIsInForceWithoutARestart(t *testing.T) {
 	w := newWorld(t)
 	status := admin(http.MethodGet, "/api/proxy/admin/config", "")
-	if got := w.do(status).StatusCode; got != http.StatusOK {
+	if got := w.status(status); got != http.StatusOK {
 		t.Fatalf("the first key: %d", got)
 	}
 	secret := credentials()
@@ -75,10 +75,10 @@ func TestChangedKeyIsInForceWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.step(3 * time.Second)
-	if got := w.do(status).StatusCode; got != http.StatusForbidden {
+	if got := w.status(status); got != http.StatusForbidden {
 		t.Errorf("the old key: %d", got)
 	}
-	if got := w.do(status.with("X-Admin-Key", newTokenValue)).StatusCode; got != http.StatusOK {
+	if got := w.status(status.with("X-Admin-Key", newTokenValue)); got != http.StatusOK {
 		t.Errorf("the new key: %d", got)
 	}
 	delete(secret.Data, "ADMIN_API_KEY")
@@ -112,12 +112,12 @@ func TestKeyInTheURLOnlyWhenAllowed(t *testing.T) {
 		w := newWorld(t, func(w *world) { w.options = func(o *legacyapi.Options) { o.KeyInURL = allowed } })
 		for _, name := range []string{"adminKey", "adminApiKey"} {
 			asked := request{method: http.MethodGet, path: "/api/proxy/admin/config?" + name + "=" + adminKeyValue, peer: localPeer}
-			if got := w.do(asked).StatusCode; got != want {
+			if got := w.status(asked); got != want {
 				t.Errorf("%s, allowed %v: %d", name, allowed, got)
 			}
 		}
 		twice := request{method: http.MethodGet, path: "/api/proxy/admin/config?adminKey=" + adminKeyValue + "&adminKey=x", peer: localPeer}
-		if got := w.do(twice).StatusCode; got != http.StatusForbidden {
+		if got := w.status(twice); got != http.StatusForbidden {
 			t.Errorf("a key that is given twice: %d", got)
 		}
 	}
@@ -128,24 +128,24 @@ func TestWrongKeysLockTheirPeerOut(t *testing.T) {
 	status := admin(http.MethodGet, "/api/proxy/admin/config", "")
 	status.peer = remotePeer
 	for n := range 3 {
-		if got := w.do(status.with("X-Admin-Key", wrongKeyValue)).StatusCode; got != http.StatusForbidden {
+		if got := w.status(status.with("X-Admin-Key", wrongKeyValue)); got != http.StatusForbidden {
 			t.Fatalf("wrong key %d: %d", n, got)
 		}
 	}
-	if got := w.do(status).StatusCode; got != http.StatusTooManyRequests {
+	if got := w.status(status); got != http.StatusTooManyRequests {
 		t.Errorf("the right key after too many wrong ones: %d", got)
 	}
 	other := status
 	other.peer = "198.51.100.10:1"
-	if got := w.do(other).StatusCode; got != http.StatusOK {
+	if got := w.status(other); got != http.StatusOK {
 		t.Errorf("another peer: %d", got)
 	}
 	w.clock.step(time.Minute)
-	if got := w.do(status).StatusCode; got != http.StatusOK {
+	if got := w.status(status); got != http.StatusOK {
 		t.Errorf("a minute later: %d", got)
 	}
 	for range 10 {
-		if got := w.do(status).StatusCode; got != http.StatusOK {
+		if got := w.status(status); got != http.StatusOK {
 			t.Fatalf("right keys use the allowance up: %d", got)
 		}
 	}
@@ -162,17 +162,17 @@ func TestOnePeerCannotAskWithoutEnd(t *testing.T) {
 	})
 	health := request{method: http.MethodGet, path: "/api/proxy/health", peer: "[2001:db8::1]:1"}
 	for _, want := range []int{200, 200, 429} {
-		if got := w.do(health).StatusCode; got != want {
+		if got := w.status(health); got != want {
 			t.Errorf("got %d, want %d", got, want)
 		}
 	}
 	neighbour := health
 	neighbour.peer = "[2001:db8::2]:1"
-	if got := w.do(neighbour).StatusCode; got != http.StatusTooManyRequests {
+	if got := w.status(neighbour); got != http.StatusTooManyRequests {
 		t.Errorf("the same network: %d", got)
 	}
 	neighbour.peer = "[2001:db8:0:1::1]:1"
-	if got := w.do(neighbour).StatusCode; got != http.StatusOK {
+	if got := w.status(neighbour); got != http.StatusOK {
 		t.Errorf("another network: %d", got)
 	}
 }
@@ -228,19 +228,23 @@ func TestCORSIsClosedUnlessOpened(t *testing.T) {
 	preflight := request{method: http.MethodOptions, path: "/api/proxy/admin/warm-pool", peer: localPeer}.
 		with("Origin", page).with("Access-Control-Request-Method", "POST")
 	closed := newWorld(t).do(preflight)
+	closed.Body.Close()
 	if closed.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("any page may call")
 	}
 	w := newWorld(t, func(w *world) { w.options = func(o *legacyapi.Options) { o.Origins = []string{page} } })
 	opened := w.do(preflight)
+	opened.Body.Close()
 	if opened.StatusCode != http.StatusNoContent || opened.Header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(opened.Header.Get("Access-Control-Allow-Headers"), "X-Admin-Key") {
 		t.Errorf("got %d %v", opened.StatusCode, opened.Header)
 	}
-	if other := w.do(preflight.with("Origin", "https://evil.example.com")); other.Header.Get("Access-Control-Allow-Origin") != "" {
+	other := w.do(preflight.with("Origin", "https://evil.example.com"))
+	other.Body.Close()
+	if other.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("another page may call")
 	}
 	posted := admin(http.MethodPost, "/api/proxy/admin/warm-pool", "{}").with("Origin", page).with("Sec-Fetch-Site", "cross-site")
-	if got := w.do(posted).StatusCode; got != http.StatusOK {
+	if got := w.status(posted); got != http.StatusOK {
 		t.Errorf("the page's own request: %d", got)
 	}
 }
@@ -248,7 +252,9 @@ func TestCORSIsClosedUnlessOpened(t *testing.T) {
 func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/api/proxy/health", "/nothing", "/api/proxy/asks/1", "/api/proxy/admin/config"} {
-		header := w.do(request{method: http.MethodGet, path: path, peer: localPeer}).Header
+		response := w.do(request{method: http.MethodGet, path: path, peer: localPeer})
+		response.Body.Close()
+		header := response.Header
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"} {
 			if header.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, header.Get(name))
@@ -345,6 +351,7 @@ func TestSlowRequestsAreGivenUp(t *testing.T) {
 	var slow sync.WaitGroup
 	for name, test := range map[string]struct{ raw, want string }{
 		"header": {"GET /api/proxy/health HTTP/1.1\r\nHost: a\r\nX-Slow: ", ""},
+		"upload": {"POST /api/proxy/comfy/upload/image HTTP/1.1\r\nHost: a\r\nX-Admin-Key: " + wrongKeyValue + "\r\nContent-Length: 50\r\n\r\n{", "403 Forbidden"},
 		"body":   {"POST /api/proxy/admin/config HTTP/1.1\r\nHost: a\r\nX-Admin-Key: " + adminKeyValue + "\r\nContent-Length: 50\r\n\r\n{", "400 Bad Request"},
 	} {
 		slow.Go(func() {
@@ -389,6 +396,33 @@ func (w *world) serve() string {
 		}
 	})
 	return listener.Addr().String()
+}
+
+func TestServesHTTPS(t *testing.T) {
+	issued := httptest.NewTLSServer(http.NotFoundHandler())
+	defer issued.Close()
+	w := newWorld(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.server.Serve(ctx, listener, issued.TLS, time.Second) }()
+	browser := issued.Client()
+	response, err := browser.Get("https://" + listener.Addr().String() + "/api/proxy/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	browser.CloseIdleConnections()
+	if response.StatusCode != http.StatusOK || response.Header.Get("Strict-Transport-Security") == "" || response.ProtoMajor != 1 {
+		t.Errorf("got %d over %s with %v", response.StatusCode, response.Proto, response.Header)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestShutdownLetsRunningRequestsFinish stops the server while one runs.

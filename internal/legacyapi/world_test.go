@@ -60,8 +60,9 @@ func canaries() []string {
 	return []string{adminKeyValue, wrongKeyValue, saltValue, vastKeyValue, hfTokenValue, webPassword, claimToken, newTokenValue}
 }
 
-// moment is when everything happens.
-func moment() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 8_000_000, time.UTC) }
+// moment is when everything happens: late enough that no deadline of a real
+// connection is ever over.
+func moment() time.Time { return time.Date(2126, 3, 4, 5, 6, 7, 8_000_000, time.UTC) }
 
 // standingClock shows one moment and has real timers.
 type standingClock struct {
@@ -468,6 +469,16 @@ func (w *world) do(r request) *http.Response {
 	recorder := httptest.NewRecorder()
 	w.server.ServeHTTP(recorder, sent)
 	return recorder.Result()
+}
+
+// status is the status of the answer to a request.
+func (w *world) status(r request) int {
+	w.Helper()
+	response := w.do(r)
+	if err := response.Body.Close(); err != nil {
+		w.Fatal(err)
+	}
+	return response.StatusCode
 }
 
 // text is the body of an answer.
