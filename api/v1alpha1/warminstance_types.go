@@ -50,7 +50,6 @@ type ClaimReference struct {
 	// +required
 	Name string `json:"name"`
 	// uid of the claim.
-	// +kubebuilder:validation:MaxLength=64
 	// +required
 	UID types.UID `json:"uid"`
 	// boundTime is when the claim got the instance.
@@ -262,7 +261,7 @@ type InstanceRecycle struct {
 	// claimUID is the claim that let go of the instance.
 	// +kubebuilder:validation:MaxLength=64
 	// +required
-	ClaimUID types.UID `json:"claimUID"`
+	ClaimUID string `json:"claimUID"`
 	// emptiedTime is when its queue, its history and its memory were empty.
 	// +optional
 	EmptiedTime *metav1.Time `json:"emptiedTime,omitempty"`
