@@ -66,6 +66,10 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 	if err := r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
 		return nil, err
 	}
+	claims, err := r.liveClaims(ctx, key.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	in := &rentInput{
 		account: &account, session: session, link: session.connection(),
 		pools: map[string]*warmpool.WarmPool{}, instances: map[string]*warmpool.WarmInstance{},
@@ -76,7 +80,9 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 		pool := &pools.Items[k]
 		if pool.Spec.AccountRef.Name == key.Name {
 			in.pools[poolKey(pool.Namespace, pool.Name)] = pool
-			admissionPools = append(admissionPools, withBudgets(admissionPool(pool), pool, &account, now))
+			converted := withBudgets(admissionPool(pool), pool, &account, now)
+			converted.WaitingClaims = int32(waitingOf(pool, &account, claims, live, now)) //nolint:gosec // at most 2000
+			admissionPools = append(admissionPools, converted)
 		}
 	}
 	for k := range live {
@@ -285,11 +291,16 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if limit := usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)); limit > 0 && price > limit {
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
+	claims, err := r.liveClaims(ctx, key.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	planned := plannerInstances(live, notInFlight)
+	wanted := int(int32Of(pool.Spec.Replicas)) + waitingOf(&pool, &account, claims, live, r.Clock.Now())
 	//warmpool:gate recheck-pool-active
 	//warmpool:gate recheck-pool-stays
 	//warmpool:gate recheck-still-wanted
-	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > wanted {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	//warmpool:gate recheck-budgets
@@ -317,4 +328,35 @@ func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance, now 
 		}
 	}
 	return serving
+}
+
+// liveClaims reads the claims of a namespace from the API server: what nobody
+// waits for any more is not rented.
+func (r *VastAccountReconciler) liveClaims(ctx context.Context, namespace string) ([]warmpool.WarmClaim, error) {
+	var list warmpool.WarmClaimList
+	if err := r.APIReader.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// waitingOf is how many instances the claims that wait for a pool want, given
+// the claims and the instances of all pools.
+func waitingOf(pool *warmpool.WarmPool, account *warmpool.VastAccount, claims []warmpool.WarmClaim, instances []warmpool.WarmInstance, now time.Time) int {
+	var own []warmpool.WarmClaim
+	for k := range claims {
+		if claims[k].Spec.PoolRef.Name == pool.Name {
+			own = append(own, claims[k])
+		}
+	}
+	if len(own) == 0 {
+		return 0
+	}
+	var members []warmpool.WarmInstance
+	for k := range instances {
+		if instances[k].Spec.PoolRef.Name == pool.Name {
+			members = append(members, instances[k])
+		}
+	}
+	return waitingClaims(pool, account, own, members, now)
 }

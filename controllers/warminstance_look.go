@@ -39,6 +39,9 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) {
 		}
 		return
 	}
+	if in.health.Recycling && in.health.EmptiedAt.IsZero() && r.recycle(ctx, in, target) {
+		return
+	}
 	in.health.Tried = in.memory.next
 	switch in.memory.next {
 	case planner.ActionProbe:

@@ -366,8 +366,8 @@ type WarmInstanceStatus struct {
 // +kubebuilder:printcolumn:name="$/h",type=string,JSONPath=`.status.price.currentUSDPerHour`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Machine",type=integer,JSONPath=`.status.rental.machineID`,priority=1
 // +kubebuilder:printcolumn:name="Place",type=string,JSONPath=`.status.rental.geolocation`,priority=1
 // +kubebuilder:printcolumn:name="Ends",type=string,JSONPath=`.status.rental.endTime`,priority=1
