@@ -240,13 +240,18 @@ func newClaims(in *ClaimsInput) *claims {
 
 // noteHolder finds out which instance a claim holds. Two can carry its UID when
 // an old leader was late: the one that its status names counts, or else the
-// first; the other one was never handed out.
+// first. A claim never moves to another one than its status names, because its
+// holder was told that one.
 func (c *claims) noteHolder(instance *ClaimInstance) {
 	claim := c.byUID[instance.ClaimUID]
 	if claim == nil || instance.Deleting || !instance.RecycleAt.IsZero() {
 		return
 	}
-	if other := c.holds[claim.UID]; other == nil || (instance.Name == claim.Told && other.Name != claim.Told) {
+	//warmpool:gate claim-stays-with-its-instance
+	if claim.Told != "" && claim.Told != instance.Name {
+		return
+	}
+	if c.holds[claim.UID] == nil {
 		c.holds[claim.UID] = instance
 	}
 }
@@ -336,7 +341,8 @@ func (c *claims) release(instance *ClaimInstance) {
 	//warmpool:gate release-only-what-has-ended
 	case claim.Finished:
 		c.letGo(instance, claim.OnRelease, ClaimReasonExpired, fmt.Sprintf("claim %s has ended", claim.Name))
-	case c.holds[claim.UID] != instance:
+	//warmpool:gate free-only-what-nobody-was-told
+	case claim.Told != "" && claim.Told != instance.Name:
 		c.add(instance, ActionFree, ClaimReasonReleased, fmt.Sprintf("claim %s holds another instance, and never got this one", claim.Name))
 	default:
 	}
