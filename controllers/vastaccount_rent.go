@@ -63,7 +63,7 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 		return nil, err
 	}
 	var pools warmpool.WarmPoolList
-	if err := r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
+	if err = r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
 		return nil, err
 	}
 	claims, err := r.liveClaims(ctx, key.Namespace)
@@ -264,20 +264,12 @@ const turnTimeout = time.Minute
 // recheck is the last look before the call: everything is read again, after
 // the journal is durable.
 func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt) (*planner.Deferral, error) {
-	key := client.ObjectKeyFromObject(in.account)
-	var account warmpool.VastAccount
-	if err := r.APIReader.Get(ctx, key, &account); err != nil {
-		return nil, err
-	}
-	live, err := r.liveInstances(ctx, key)
+	look, err := r.gatherRecheck(ctx, in, instance)
 	if err != nil {
 		return nil, err
 	}
-	var pool warmpool.WarmPool
-	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
-		return nil, err
-	}
-	state := r.spendState(ctx, &account, in.session)
+	account, pool := &look.account, &look.pool
+	state := r.spendState(ctx, account, in.session)
 	//warmpool:gate recheck-spend-gate
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
@@ -291,12 +283,8 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if limit := usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)); limit > 0 && price > limit {
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
-	claims, err := r.liveClaims(ctx, key.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	planned := plannerInstances(live, notInFlight)
-	wanted := int(int32Of(pool.Spec.Replicas)) + waitingOf(&pool, &account, claims, live, r.Clock.Now())
+	planned := plannerInstances(look.instances, notInFlight)
+	wanted := int(int32Of(pool.Spec.Replicas)) + waitingOf(pool, account, look.claims, look.instances, r.Clock.Now())
 	//warmpool:gate recheck-pool-active
 	//warmpool:gate recheck-pool-stays
 	//warmpool:gate recheck-still-wanted
@@ -304,7 +292,7 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	//warmpool:gate recheck-budgets
-	if deferral := recheckBudgets(&account, &pool, planned, in.session.lastListing(), r.Clock.Now()); deferral != nil {
+	if deferral := recheckBudgets(account, pool, planned, in.session.lastListing(), r.Clock.Now()); deferral != nil {
 		return deferral, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
@@ -315,6 +303,34 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		Instances:                planned, Listing: in.session.lastListing(),
 		PriceUSDPerHour: price,
 	}), nil
+}
+
+// lastLook is what is read again right before a rent.
+type lastLook struct {
+	account   warmpool.VastAccount
+	pool      warmpool.WarmPool
+	instances []warmpool.WarmInstance
+	claims    []warmpool.WarmClaim
+}
+
+// gatherRecheck reads it all from the API server.
+func (r *VastAccountReconciler) gatherRecheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance) (*lastLook, error) {
+	key := client.ObjectKeyFromObject(in.account)
+	look := &lastLook{}
+	err := r.APIReader.Get(ctx, key, &look.account)
+	if err != nil {
+		return nil, err
+	}
+	if look.instances, err = r.liveInstances(ctx, key); err != nil {
+		return nil, err
+	}
+	if err = r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &look.pool); err != nil {
+		return nil, err
+	}
+	if look.claims, err = r.liveClaims(ctx, key.Namespace); err != nil {
+		return nil, err
+	}
+	return look, nil
 }
 
 // servingOf counts the unclaimed instances of a pool that are rented or being

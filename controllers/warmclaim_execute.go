@@ -39,8 +39,8 @@ func (r *WarmClaimReconciler) journalClaims(ctx context.Context, in *claimsInput
 		setClaimConditions(claim, verdict.Conditions, now)
 		if err := r.Client.Status().Update(ctx, claim); err != nil {
 			*claim = *before
-			if err := in.lostTheRace(ctx, err, "Lost the right to end a claim", "claim", claim.Name); err != nil {
-				return err
+			if lost := in.lostTheRace(ctx, err, "Lost the right to end a claim", "claim", claim.Name); lost != nil {
+				return lost
 			}
 			continue
 		}

@@ -68,17 +68,16 @@ func (s *claimStore) name(prefix string) string {
 	return fmt.Sprintf("%s%03d", prefix, s.nextName)
 }
 
-// writeClaim changes a claim on the version that was read.
-func (s *claimStore) writeClaim(read *storedClaim, change func(*Claim)) bool {
+// writeClaim changes a claim, if it is still of the version that was read.
+func (s *claimStore) writeClaim(read *storedClaim, change func(*Claim)) {
 	there, found := s.claims[read.UID]
 	if !found || there.version != read.version {
-		return false
+		return
 	}
 	change(&there.Claim)
 	there.version++
 	*read = *there
 	s.check()
-	return true
 }
 
 // writeInstance changes an instance on the version that was read; nil deletes it.
@@ -303,12 +302,12 @@ func TestClaimsAndInstancesInAnyOrder(t *testing.T) {
 			return s.instances[rapid.SampledFrom(sortedKeys(s.instances)).Draw(t, "instance")]
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"a leader goes on":   func(t *rapid.T) { leaders[0].step() },
+			"a leader goes on":   func(_ *rapid.T) { leaders[0].step() },
 			"it goes far":        func(t *rapid.T) { steps(leaders[0], rapid.IntRange(2, 9).Draw(t, "steps")) },
-			"the other goes on":  func(t *rapid.T) { leaders[1].step() },
+			"the other goes on":  func(_ *rapid.T) { leaders[1].step() },
 			"the other goes far": func(t *rapid.T) { steps(leaders[1], rapid.IntRange(2, 9).Draw(t, "steps")) },
 			"one crashes":        func(t *rapid.T) { rapid.SampledFrom(leaders).Draw(t, "leader").crash() },
-			"the pool goes on":   func(t *rapid.T) { pool.step() },
+			"the pool goes on":   func(_ *rapid.T) { pool.step() },
 			"the pool is scaled": func(t *rapid.T) { s.replicas = rapid.IntRange(0, 3).Draw(t, "replicas") },
 			"time passes": func(t *rapid.T) {
 				s.now = s.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)

@@ -24,9 +24,9 @@ func changed[T any](value T, edits ...func(*T)) T {
 	return value
 }
 
-// boundTo is a claim whose status says that it has an instance since a second.
-func boundTo(instance string, since int) func(*Claim) {
-	return func(c *Claim) { c.Told, c.BoundAt = instance, moment(since) }
+// boundTo is a claim whose status says that it has instance x since a second.
+func boundTo(since int) func(*Claim) {
+	return func(c *Claim) { c.Told, c.BoundAt = "x", moment(since) }
 }
 
 // freeInstance is ready since a second, and nobody holds it.
@@ -43,12 +43,10 @@ func heldBy(claim string, since int) func(*ClaimInstance) {
 	}
 }
 
-// recycledSince lets the holder let go of an instance.
-func recycledSince(second int) func(*ClaimInstance) {
-	return func(i *ClaimInstance) { i.RecycleAt = moment(second) }
-}
+// letGo lets the holder let go of an instance, at moment(90).
+func letGo(i *ClaimInstance) { i.RecycleAt = moment(90) }
 
-// claimed is a pool's claims at moment(100).
+// claimsAt are a pool's claims at a second.
 func claimsAt(second int, claims []Claim, instances ...ClaimInstance) *ClaimsInput {
 	return &ClaimsInput{
 		Pool: ClaimPool{
@@ -116,8 +114,8 @@ func TestClaimsAreServedInTheirOrder(t *testing.T) {
 		"not ready":      {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), func(i *ClaimInstance) { i.Ready = false })), []string{}},
 		"given up":       {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), func(i *ClaimInstance) { i.Failed = true })), []string{}},
 		"being ended":    {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), func(i *ClaimInstance) { i.Deleting = true })), []string{}},
-		"held":           {claimsAt(100, []Claim{waitingClaim("a", 10), changed(waitingClaim("z", 5), boundTo("x", 50))}, changed(freeInstance("x", 40), heldBy("z", 50))), []string{}},
-		"being recycled": {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), heldBy("z", 50), recycledSince(90))), []string{}},
+		"held":           {claimsAt(100, []Claim{waitingClaim("a", 10), changed(waitingClaim("z", 5), boundTo(50))}, changed(freeInstance("x", 40), heldBy("z", 50))), []string{}},
+		"being recycled": {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), heldBy("z", 50), letGo)), []string{}},
 		"ends within an hour": {
 			claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), func(i *ClaimInstance) {
 				i.Rental.StartedAt, i.Rental.EndsAt = moment(-1_000_000), moment(1000)
@@ -169,7 +167,7 @@ func TestClaimsEnd(t *testing.T) {
 	recycle := func(c *Claim) { c.OnRelease = ReleaseRecycle }
 	finished := func(c *Claim) { c.Finished = true }
 	deleted := func(c *Claim) { c.Deleting = true }
-	bound := changed(waitingClaim("a", 10), boundTo("x", 50))
+	bound := changed(waitingClaim("a", 10), boundTo(50))
 	held := changed(freeInstance("x", 40), heldBy("a", 50))
 	for name, test := range map[string]struct {
 		in   *ClaimsInput
@@ -192,16 +190,16 @@ func TestClaimsEnd(t *testing.T) {
 		"its instance is gone":                       {claimsAt(100, []Claim{bound}), []string{"a ends: InstanceLost"}},
 		"its instance fails":                         {claimsAt(100, []Claim{bound}, changed(held, func(i *ClaimInstance) { i.Ready = false })), []string{}},
 		"a failed one is not recycled":               {claimsAt(400, []Claim{changed(bound, finished, recycle)}, changed(held, func(i *ClaimInstance) { i.Failed = true })), []string{"Terminate x from a"}},
-		"another claim has it since":                 {claimsAt(400, []Claim{changed(bound, finished), changed(waitingClaim("b", 90), boundTo("x", 380))}, changed(freeInstance("x", 40), heldBy("b", 380))), []string{}},
+		"another claim has it since":                 {claimsAt(400, []Claim{changed(bound, finished), changed(waitingClaim("b", 90), boundTo(380))}, changed(freeInstance("x", 40), heldBy("b", 380))), []string{}},
 		"a claim is not moved to another instance":   {claimsAt(100, []Claim{bound}, changed(freeInstance("y", 40), heldBy("a", 60))), []string{"Free y from a", "a ends: InstanceLost"}},
 		"two instances, and its holder knows one":    {claimsAt(100, []Claim{bound}, changed(freeInstance("w", 40), heldBy("a", 60)), held), []string{"Free w from a"}},
 		"two instances, and its holder knows none":   {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("w", 40), heldBy("a", 60)), held), []string{}},
-		"being recycled":                             {claimsAt(100, nil, changed(held, recycledSince(90))), []string{}},
-		"recycled":                                   {claimsAt(100, nil, changed(held, recycledSince(90), func(i *ClaimInstance) { i.Recycled = true })), []string{"Free x from a"}},
-		"recycled, and not ready":                    {claimsAt(100, nil, changed(held, recycledSince(90), func(i *ClaimInstance) { i.Recycled, i.Ready = true, false })), []string{}},
-		"recycling takes too long":                   {claimsAt(390, nil, changed(held, recycledSince(90))), []string{"Terminate x from a"}},
-		"recycling while its claim is deleted":       {claimsAt(100, []Claim{changed(bound, deleted, finished)}, changed(held, recycledSince(90))), []string{}},
-		"recycled, and its claim is not gone yet":    {claimsAt(100, []Claim{changed(bound, deleted, finished)}, changed(held, recycledSince(90), func(i *ClaimInstance) { i.Recycled = true })), []string{"Free x from a"}},
+		"being recycled":                             {claimsAt(100, nil, changed(held, letGo)), []string{}},
+		"recycled":                                   {claimsAt(100, nil, changed(held, letGo, func(i *ClaimInstance) { i.Recycled = true })), []string{"Free x from a"}},
+		"recycled, and not ready":                    {claimsAt(100, nil, changed(held, letGo, func(i *ClaimInstance) { i.Recycled, i.Ready = true, false })), []string{}},
+		"recycling takes too long":                   {claimsAt(390, nil, changed(held, letGo)), []string{"Terminate x from a"}},
+		"recycling while its claim is deleted":       {claimsAt(100, []Claim{changed(bound, deleted, finished)}, changed(held, letGo)), []string{}},
+		"recycled, and its claim is not gone yet":    {claimsAt(100, []Claim{changed(bound, deleted, finished)}, changed(held, letGo, func(i *ClaimInstance) { i.Recycled = true })), []string{"Free x from a"}},
 		"the pool recycles, and the claim is silent": {changed(*claimsAt(400, []Claim{changed(bound, finished)}, held), func(in *ClaimsInput) { in.Pool.OnRelease = ReleaseRecycle }).self(), []string{"Recycle x from a"}},
 		"nothing is recycled for a pool that drains": {changed(*claimsAt(400, []Claim{changed(bound, finished, recycle)}, held), func(in *ClaimsInput) { in.Pool.Mode = ModeDrain }).self(), []string{"Terminate x from a"}},
 	} {
@@ -217,7 +215,7 @@ func TestClaimsEnd(t *testing.T) {
 // TestClaimsSayWhy looks at the words: the reason of Bound and Ready, and a part
 // of the message.
 func TestClaimsSayWhy(t *testing.T) {
-	bound := changed(waitingClaim("a", 10), boundTo("x", 50))
+	bound := changed(waitingClaim("a", 10), boundTo(50))
 	held := changed(freeInstance("x", 40), heldBy("a", 50))
 	ceiling := func(in *ClaimsInput) {
 		in.Pool.Reason, in.Pool.Message = ReasonCostCeilingReached, "0 of 1 ready; the next instance needs $0.41/h, and $0.18/h is left."
@@ -284,7 +282,7 @@ func TestClaimsSayWhy(t *testing.T) {
 }
 
 func TestClaimsSayWhenToLookAgain(t *testing.T) {
-	bound := changed(waitingClaim("b", 10), boundTo("x", 50))
+	bound := changed(waitingClaim("b", 10), boundTo(50))
 	for name, test := range map[string]struct {
 		in   *ClaimsInput
 		want time.Time
@@ -292,7 +290,7 @@ func TestClaimsSayWhenToLookAgain(t *testing.T) {
 		"nothing":    {claimsAt(100, nil), time.Time{}},
 		"waiting":    {claimsAt(100, []Claim{waitingClaim("a", 10)}), moment(610)},
 		"holding":    {claimsAt(100, []Claim{bound}, changed(freeInstance("x", 40), heldBy("b", 50))), moment(350)},
-		"recycling":  {claimsAt(100, nil, changed(freeInstance("x", 40), heldBy("b", 50), recycledSince(90))), moment(390)},
+		"recycling":  {claimsAt(100, nil, changed(freeInstance("x", 40), heldBy("b", 50), letGo)), moment(390)},
 		"the sooner": {claimsAt(100, []Claim{waitingClaim("a", 10), bound}, changed(freeInstance("x", 40), heldBy("b", 50))), moment(350)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -313,7 +311,7 @@ func TestWaitingClaims(t *testing.T) {
 	}{
 		"none":                         {claimsAt(100, nil), 0, 0},
 		"each wants one":               {claimsAt(100, []Claim{waitingClaim("a", 10), waitingClaim("b", 20)}), 0, 2},
-		"one that holds wants none":    {claimsAt(100, []Claim{changed(waitingClaim("a", 10), boundTo("x", 50))}, changed(freeInstance("x", 40), heldBy("a", 50))), 0, 0},
+		"one that holds wants none":    {claimsAt(100, []Claim{changed(waitingClaim("a", 10), boundTo(50))}, changed(freeInstance("x", 40), heldBy("a", 50))), 0, 0},
 		"one that got it just now":     {claimsAt(100, []Claim{waitingClaim("a", 10)}, changed(freeInstance("x", 40), heldBy("a", 99))), 0, 0},
 		"one that is finished":         {claimsAt(100, []Claim{changed(waitingClaim("a", 10), func(c *Claim) { c.Finished = true })}), 0, 0},
 		"one that is deleted":          {claimsAt(100, []Claim{changed(waitingClaim("a", 10), func(c *Claim) { c.Deleting = true })}), 0, 0},

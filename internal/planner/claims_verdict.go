@@ -65,7 +65,8 @@ func (c *claims) heldConditions(held *ClaimInstance, expires time.Time, capped b
 		busy = PoolCondition{claimReconciling, statusTrue, ready.Reason, text}
 	}
 	return []PoolCondition{
-		{claimBound, statusTrue, ClaimReasonBound, message}, ready, notFinished(), busy,
+		{claimBound, statusTrue, ClaimReasonBound, message},
+		ready, notFinished(), busy,
 		{claimStalled, statusFalse, PoolReasonNotStalled, "Nobody needs to do anything."},
 	}
 }
@@ -74,7 +75,9 @@ func (c *claims) heldConditions(held *ClaimInstance, expires time.Time, capped b
 func bindingConditions(instance string) []PoolCondition {
 	message := fmt.Sprintf("Instance %s is being given to it.", instance)
 	return []PoolCondition{
-		{claimBound, statusFalse, ClaimReasonBinding, message}, {claimReady, statusFalse, ClaimReasonBinding, message}, notFinished(),
+		{claimBound, statusFalse, ClaimReasonBinding, message},
+		{claimReady, statusFalse, ClaimReasonBinding, message},
+		notFinished(),
 		{claimReconciling, statusTrue, ClaimReasonBinding, message},
 		{claimStalled, statusFalse, PoolReasonNotStalled, "Nobody needs to do anything."},
 	}
@@ -126,8 +129,11 @@ func (c *claims) promise(claim *Claim) string {
 // finishedConditions are those of a claim that ends.
 func finishedConditions(reason, message string) []PoolCondition {
 	return []PoolCondition{
-		{claimBound, statusFalse, reason, message}, {claimReady, statusFalse, reason, message}, {claimFinished, statusTrue, reason, message},
-		{claimReconciling, statusFalse, reason, message}, {claimStalled, statusTrue, reason, message},
+		{claimBound, statusFalse, reason, message},
+		{claimReady, statusFalse, reason, message},
+		{claimFinished, statusTrue, reason, message},
+		{claimReconciling, statusFalse, reason, message},
+		{claimStalled, statusTrue, reason, message},
 	}
 }
 
