@@ -211,7 +211,11 @@ func fakeClient(t *testing.T, objects ...client.Object) client.WithWatch {
 		}
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithStatusSubresource(&warmpool.VastAccount{}, &warmpool.WarmPool{}, &warmpool.WarmInstance{}).
+		WithStatusSubresource(&warmpool.VastAccount{}, &warmpool.WarmPool{}, &warmpool.WarmInstance{}, &warmpool.WarmClaim{}).
+		WithIndex(&warmpool.WarmClaim{}, indexPool, func(object client.Object) []string {
+			claim, _ := object.(*warmpool.WarmClaim)
+			return []string{claim.Spec.PoolRef.Name}
+		}).
 		WithIndex(&warmpool.WarmInstance{}, indexPool, func(object client.Object) []string {
 			instance, _ := object.(*warmpool.WarmInstance)
 			return []string{instance.Spec.PoolRef.Name}

@@ -10,9 +10,9 @@ import (
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 )
 
-// Indexes of the cache over WarmInstances.
+// Indexes of the cache over WarmInstances and WarmClaims.
 const (
-	// indexPool finds the instances of a pool by its name.
+	// indexPool finds the instances and the claims of a pool by its name.
 	indexPool = "spec.poolRef.name"
 	// indexUnrented finds the instances of an account that have no rental.
 	indexUnrented = "unrented"
@@ -40,6 +40,16 @@ func AddIndexes(ctx context.Context, mgr ctrl.Manager) error {
 		if err != nil {
 			return fmt.Errorf("indexing instances by %s: %w", field, err)
 		}
+	}
+	err := mgr.GetFieldIndexer().IndexField(ctx, &warmpool.WarmClaim{}, indexPool, func(object client.Object) []string {
+		claim, ok := object.(*warmpool.WarmClaim)
+		if !ok {
+			return nil
+		}
+		return []string{claim.Spec.PoolRef.Name}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing claims by %s: %w", indexPool, err)
 	}
 	return nil
 }

@@ -86,6 +86,13 @@ type Prober interface {
 	Verify(ctx context.Context, target InstanceTarget, want fleet.Expectations) fleet.VerifyResult
 }
 
+// Recycler cleans one ComfyUI.
+type Recycler interface {
+	// Recycle takes away what the last user left: work, memory, history. It may be
+	// repeated; the error says what is left.
+	Recycle(ctx context.Context, target InstanceTarget) error
+}
+
 // Lease says whether this process may still act: a process that was paused
 // may hold a lease that another one has taken over since.
 type Lease interface {

@@ -122,6 +122,7 @@ func observeRow(instance *warmpool.WarmInstance, row *fleet.Rental, now metav1.T
 	rental.MachineID, rental.HostID = cmp.Or(row.MachineID, rental.MachineID), cmp.Or(row.HostID, rental.HostID)
 	rental.GPUName = bounded(cmp.Or(row.GPUName, rental.GPUName), maxName)
 	rental.GPUs = cmp.Or(int32(row.GPUs), rental.GPUs) //nolint:gosec // at most 16
+	rental.GPUMemoryMB = cmp.Or(row.GPUMemoryMB, rental.GPUMemoryMB)
 	rental.Geolocation = bounded(cmp.Or(row.Geolocation, rental.Geolocation), maxName)
 	rental.StartTime, rental.EndTime = wholeSecond(row.StartedAt), wholeSecond(row.EndsAt)
 	observePrice(status, row, now)

@@ -63,7 +63,11 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 		return nil, err
 	}
 	var pools warmpool.WarmPoolList
-	if err := r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
+	if err = r.APIReader.List(ctx, &pools, client.InNamespace(key.Namespace)); err != nil {
+		return nil, err
+	}
+	claims, err := r.liveClaims(ctx, key.Namespace)
+	if err != nil {
 		return nil, err
 	}
 	in := &rentInput{
@@ -76,7 +80,9 @@ func (r *VastAccountReconciler) gatherRent(ctx context.Context, key types.Namesp
 		pool := &pools.Items[k]
 		if pool.Spec.AccountRef.Name == key.Name {
 			in.pools[poolKey(pool.Namespace, pool.Name)] = pool
-			admissionPools = append(admissionPools, withBudgets(admissionPool(pool), pool, &account, now))
+			converted := withBudgets(admissionPool(pool), pool, &account, now)
+			converted.WaitingClaims = int32(waitingOf(pool, &account, claims, live, now)) //nolint:gosec // at most 2000
+			admissionPools = append(admissionPools, converted)
 		}
 	}
 	for k := range live {
@@ -258,20 +264,12 @@ const turnTimeout = time.Minute
 // recheck is the last look before the call: everything is read again, after
 // the journal is durable.
 func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance, attempt *warmpool.RentAttempt) (*planner.Deferral, error) {
-	key := client.ObjectKeyFromObject(in.account)
-	var account warmpool.VastAccount
-	if err := r.APIReader.Get(ctx, key, &account); err != nil {
-		return nil, err
-	}
-	live, err := r.liveInstances(ctx, key)
+	look, err := r.gatherRecheck(ctx, in, instance)
 	if err != nil {
 		return nil, err
 	}
-	var pool warmpool.WarmPool
-	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &pool); err != nil {
-		return nil, err
-	}
-	state := r.spendState(ctx, &account, in.session)
+	account, pool := &look.account, &look.pool
+	state := r.spendState(ctx, account, in.session)
 	//warmpool:gate recheck-spend-gate
 	if gate := planner.SpendGate(&state, r.Clock.Now()); gate != nil {
 		return gate, nil
@@ -285,15 +283,16 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 	if limit := usdOf(string(pool.Spec.Cost.MaxInstanceUSDPerHour)); limit > 0 && price > limit {
 		return &planner.Deferral{Reason: planner.ReasonAllAboveCap, Message: "The offer costs more than spec.cost.maxInstanceUSDPerHour now allows."}, nil
 	}
-	planned := plannerInstances(live, notInFlight)
+	planned := plannerInstances(look.instances, notInFlight)
+	wanted := int(int32Of(pool.Spec.Replicas)) + waitingOf(pool, account, look.claims, look.instances, r.Clock.Now())
 	//warmpool:gate recheck-pool-active
 	//warmpool:gate recheck-pool-stays
 	//warmpool:gate recheck-still-wanted
-	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > int(int32Of(pool.Spec.Replicas)) {
+	if pool.Spec.Mode != warmpool.PoolActive || !pool.DeletionTimestamp.IsZero() || servingOf(planned, instance, r.Clock.Now()) > wanted {
 		return &planner.Deferral{Reason: planner.ReasonNotNeeded, Message: "The pool does not want another instance any more."}, nil
 	}
 	//warmpool:gate recheck-budgets
-	if deferral := recheckBudgets(&account, &pool, planned, in.session.lastListing(), r.Clock.Now()); deferral != nil {
+	if deferral := recheckBudgets(account, pool, planned, in.session.lastListing(), r.Clock.Now()); deferral != nil {
 		return deferral, nil
 	}
 	return planner.Recheck(&planner.RecheckInput{
@@ -304,6 +303,34 @@ func (r *VastAccountReconciler) recheck(ctx context.Context, in *rentInput, inst
 		Instances:                planned, Listing: in.session.lastListing(),
 		PriceUSDPerHour: price,
 	}), nil
+}
+
+// lastLook is what is read again right before a rent.
+type lastLook struct {
+	account   warmpool.VastAccount
+	pool      warmpool.WarmPool
+	instances []warmpool.WarmInstance
+	claims    []warmpool.WarmClaim
+}
+
+// gatherRecheck reads it all from the API server.
+func (r *VastAccountReconciler) gatherRecheck(ctx context.Context, in *rentInput, instance *warmpool.WarmInstance) (*lastLook, error) {
+	key := client.ObjectKeyFromObject(in.account)
+	look := &lastLook{}
+	err := r.APIReader.Get(ctx, key, &look.account)
+	if err != nil {
+		return nil, err
+	}
+	if look.instances, err = r.liveInstances(ctx, key); err != nil {
+		return nil, err
+	}
+	if err = r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: instance.Spec.PoolRef.Name}, &look.pool); err != nil {
+		return nil, err
+	}
+	if look.claims, err = r.liveClaims(ctx, key.Namespace); err != nil {
+		return nil, err
+	}
+	return look, nil
 }
 
 // servingOf counts the unclaimed instances of a pool that are rented or being
@@ -317,4 +344,35 @@ func servingOf(planned []planner.Instance, instance *warmpool.WarmInstance, now 
 		}
 	}
 	return serving
+}
+
+// liveClaims reads the claims of a namespace from the API server: what nobody
+// waits for any more is not rented.
+func (r *VastAccountReconciler) liveClaims(ctx context.Context, namespace string) ([]warmpool.WarmClaim, error) {
+	var list warmpool.WarmClaimList
+	if err := r.APIReader.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// waitingOf is how many instances the claims that wait for a pool want, given
+// the claims and the instances of all pools.
+func waitingOf(pool *warmpool.WarmPool, account *warmpool.VastAccount, claims []warmpool.WarmClaim, instances []warmpool.WarmInstance, now time.Time) int {
+	var own []warmpool.WarmClaim
+	for k := range claims {
+		if claims[k].Spec.PoolRef.Name == pool.Name {
+			own = append(own, claims[k])
+		}
+	}
+	if len(own) == 0 {
+		return 0
+	}
+	var members []warmpool.WarmInstance
+	for k := range instances {
+		if instances[k].Spec.PoolRef.Name == pool.Name {
+			members = append(members, instances[k])
+		}
+	}
+	return waitingClaims(pool, account, own, members, now)
 }

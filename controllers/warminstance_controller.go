@@ -24,6 +24,8 @@ type WarmInstanceReconciler struct {
 	APIReader client.Reader
 	// Prober looks at one ComfyUI.
 	Prober Prober
+	// Recycler cleans one ComfyUI after a claim.
+	Recycler Recycler
 	// LastTrustedSweep says when the account's instances were last read.
 	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Events tells people about transitions.
@@ -53,6 +55,8 @@ type instanceInput struct {
 	pool     *warmpool.WarmPool
 	memory   *probeMemory
 	health   planner.HealthInput
+	// recycle is what this look did about the recycling, nil when nothing.
+	recycle *recycleStep
 }
 
 // Reconcile gathers, takes the one look that is due, plans and reports.
@@ -100,6 +104,7 @@ func (r *WarmInstanceReconciler) healthInput(in *instanceInput) planner.HealthIn
 	status := &in.instance.Status
 	account := types.NamespacedName{Namespace: in.instance.Namespace, Name: in.instance.Spec.AccountRef.Name}
 	probes, lifecycle := in.pool.Spec.Probes, in.pool.Spec.Lifecycle
+	holder := in.instance.Spec.ClaimRef
 	// A clock that was set forward must not make a deadline pass.
 	steps := r.clock.look(r.Clock.Now())
 	return planner.HealthInput{
@@ -114,7 +119,8 @@ func (r *WarmInstanceReconciler) healthInput(in *instanceInput) planner.HealthIn
 		WasReady:  status.ReadyTime != nil,
 		IsReady:   isConditionTrue(status.Conditions, warmpool.ConditionReady),
 		IsStarted: isConditionTrue(status.Conditions, warmpool.ConditionStarted),
-		Claimed:   in.instance.Spec.ClaimRef != nil, LastProofAt: timeOf(status.LastProofTime),
+		Claimed:   isHeld(in.instance), LastProofAt: timeOf(status.LastProofTime),
+		Recycling: holder != nil && !isHeld(in.instance) && !isRecycled(in.instance), EmptiedAt: emptiedAt(in.instance),
 		Deadlines: planner.HealthDeadlines{
 			ProvisioningSeconds: int64(lifecycle.ProvisioningDeadlineSeconds), StartupSeconds: int64(lifecycle.StartupDeadlineSeconds),
 		},

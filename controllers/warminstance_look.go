@@ -39,7 +39,15 @@ func (r *WarmInstanceReconciler) look(ctx context.Context, in *instanceInput) {
 		}
 		return
 	}
+	if in.health.Recycling && in.health.EmptiedAt.IsZero() && r.recycle(ctx, in, target) {
+		return
+	}
 	in.health.Tried = in.memory.next
+	r.take(ctx, in, target)
+}
+
+// take is the look itself.
+func (r *WarmInstanceReconciler) take(ctx context.Context, in *instanceInput, target InstanceTarget) {
 	switch in.memory.next {
 	case planner.ActionProbe:
 		r.probe(ctx, in, target)

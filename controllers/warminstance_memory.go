@@ -32,11 +32,18 @@ type rentalFacts struct {
 	endpoint      string
 	intended      string
 	statusMessage string
+	// released is the claim that let go of it.
+	released types.UID
 }
 
 func factsOf(in *instanceInput) rentalFacts {
+	var released types.UID
+	if holder := in.instance.Spec.ClaimRef; holder != nil && holder.RecycleTime != nil {
+		released = holder.UID
+	}
 	return rentalFacts{
-		id: in.health.Rental.ID, status: string(in.health.Rental.ActualStatus), endpoint: comfyAddress(&in.instance.Status),
+		released: released,
+		id:       in.health.Rental.ID, status: string(in.health.Rental.ActualStatus), endpoint: comfyAddress(&in.instance.Status),
 		intended: in.health.Rental.IntendedStatus, statusMessage: in.health.Rental.StatusMessage,
 	}
 }

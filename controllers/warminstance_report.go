@@ -56,6 +56,7 @@ func (r *WarmInstanceReconciler) report(ctx context.Context, in *instanceInput, 
 		conditionsAt(&after.Status.Conditions, now).set(answer.kind, metav1.ConditionStatus(answer.Status), answer.Reason, answer.Message)
 	}
 	r.reportProof(in, after, now)
+	reportRecycle(in, after, now)
 	if after.Status.ReadyTime == nil && isConditionTrue(after.Status.Conditions, warmpool.ConditionReady) {
 		after.Status.ReadyTime = &now
 	}
@@ -129,7 +130,7 @@ func (r *WarmInstanceReconciler) giveUp(ctx context.Context, in *instanceInput, 
 	case in.pool.Spec.Mode == warmpool.PoolPaused || in.pool.Spec.Mode == warmpool.PoolDryRun:
 		return false, "It is kept, because the pool's spec.mode is " + string(in.pool.Spec.Mode) + ".", nil
 	//warmpool:gate give-up-spares-claims
-	case in.instance.Spec.ClaimRef != nil:
+	case isHeld(in.instance):
 		// Whoever claimed it decides when to let go (I3).
 		return false, "It is kept, because it is claimed.", nil
 	case after.Status.Failure != nil:

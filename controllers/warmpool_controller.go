@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -49,6 +50,7 @@ func (r *WarmPoolReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("warmpool").
 		For(&warmpool.WarmPool{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(poolOfInstance)).
+		Watches(&warmpool.WarmClaim{}, handler.EnqueueRequestsFromMapFunc(poolOfClaim), builder.WithPredicates(predicate.Funcs{UpdateFunc: claimMoved})).
 		Watches(&warmpool.VastAccount{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfAccount)).
 		WithOptions(controllerOptions(concurrency, r.Clock)).
 		Complete(r)
@@ -60,6 +62,18 @@ func poolOfInstance(_ context.Context, object client.Object) []reconcile.Request
 		return nil
 	}
 	return requestFor(instance.Namespace, instance.Spec.PoolRef.Name)
+}
+
+// claimMoved is true for a change of a claim that may change how many instances
+// are wanted: not for the figures and messages of one that waits or holds.
+func claimMoved(e event.UpdateEvent) bool {
+	before, wasClaim := e.ObjectOld.(*warmpool.WarmClaim)
+	after, isClaim := e.ObjectNew.(*warmpool.WarmClaim)
+	if !wasClaim || !isClaim {
+		return false
+	}
+	return before.Generation != after.Generation || (before.Status.FinishedTime == nil) != (after.Status.FinishedTime == nil) ||
+		(before.Status.BoundTime == nil) != (after.Status.BoundTime == nil)
 }
 
 // poolsOfAccount finds the pools that an account pays for.
@@ -83,6 +97,7 @@ type poolInput struct {
 	pool      *warmpool.WarmPool
 	account   *warmpool.VastAccount
 	instances []warmpool.WarmInstance
+	claims    []warmpool.WarmClaim
 	// sweptAt is when this process last read the account's instances, zero before.
 	sweptAt time.Time
 	now     time.Time
@@ -158,14 +173,11 @@ func (r *WarmPoolReconciler) gather(ctx context.Context, key types.NamespacedNam
 	case !apierrors.IsNotFound(err):
 		return nil, err
 	}
-	var list warmpool.WarmInstanceList
-	if err := reader.List(ctx, &list, append(narrow, client.InNamespace(key.Namespace))...); err != nil {
+	if in.instances, err = instancesOfPool(ctx, reader, key, narrow...); err != nil {
 		return nil, err
 	}
-	for k := range list.Items {
-		if list.Items[k].Spec.PoolRef.Name == key.Name {
-			in.instances = append(in.instances, list.Items[k])
-		}
+	if in.claims, err = claimsOfPool(ctx, reader, key, narrow...); err != nil {
+		return nil, err
 	}
 	return in, nil
 }

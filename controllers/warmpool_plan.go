@@ -83,6 +83,7 @@ func sizePool(in *poolInput) planner.SizePool {
 		Replicas: int(int32Of(spec.Replicas)), MinReadyReplicas: int(minReady(in.pool)), MaxReplicas: int(int32Of(spec.MaxReplicas)),
 		Mode: planner.PoolMode(spec.Mode), Deleting: !in.pool.DeletionTimestamp.IsZero(),
 		EmergencyStop:     in.account != nil && in.account.Spec.Mode == warmpool.AccountEmergencyStop,
+		WaitingClaims:     waitingClaims(in.pool, in.account, in.claims, in.instances, in.now),
 		ScaleDownOrder:    planner.ScaleDownOrder(spec.ScaleDown.Order),
 		CeilingUSDPerHour: usdOf(string(spec.Cost.CeilingUSDPerHour)), MaxInstanceUSDPerHour: usdOf(string(spec.Cost.MaxInstanceUSDPerHour)),
 		OverCeiling: planner.OverCeilingPolicy(spec.Cost.OverCeilingPolicy),

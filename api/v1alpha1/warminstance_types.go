@@ -50,7 +50,6 @@ type ClaimReference struct {
 	// +required
 	Name string `json:"name"`
 	// uid of the claim.
-	// +kubebuilder:validation:MaxLength=64
 	// +required
 	UID types.UID `json:"uid"`
 	// boundTime is when the claim got the instance.
@@ -262,7 +261,7 @@ type InstanceRecycle struct {
 	// claimUID is the claim that let go of the instance.
 	// +kubebuilder:validation:MaxLength=64
 	// +required
-	ClaimUID types.UID `json:"claimUID"`
+	ClaimUID string `json:"claimUID"`
 	// emptiedTime is when its queue, its history and its memory were empty.
 	// +optional
 	EmptiedTime *metav1.Time `json:"emptiedTime,omitempty"`
@@ -367,8 +366,8 @@ type WarmInstanceStatus struct {
 // +kubebuilder:printcolumn:name="$/h",type=string,JSONPath=`.status.price.currentUSDPerHour`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Claim",type=string,JSONPath=`.spec.claimRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Machine",type=integer,JSONPath=`.status.rental.machineID`,priority=1
 // +kubebuilder:printcolumn:name="Place",type=string,JSONPath=`.status.rental.geolocation`,priority=1
 // +kubebuilder:printcolumn:name="Ends",type=string,JSONPath=`.status.rental.endTime`,priority=1

@@ -44,6 +44,8 @@ type Rental struct {
 	// GPUName and GPUs describe the slice. Source: "gpu_name", "num_gpus".
 	GPUName string
 	GPUs    int
+	// GPUMemoryMB is the memory of one GPU in MB, 0 when unknown. Source: "gpu_ram".
+	GPUMemoryMB int64
 	// Geolocation is "City, CC". Source: "geolocation".
 	Geolocation string
 	// PriceUSDPerHour is what the rental costs while it runs, storage

@@ -37,7 +37,7 @@ func NewCollector(reader client.Reader, now clock.PassiveClock, scrapeContext fu
 // collected names the metrics that Collect sends; the others are counters.
 func collected() []string {
 	return []string{
-		nameReplicas, nameDesired, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
+		nameReplicas, nameDesired, nameClaims, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
 		namePoolToday, namePoolMonth, namePoolProjected, nameAccountToday, nameAccountMonth, nameAccountProject, nameLedgerAge, nameCorrection,
 		nameCondition, nameUnknownRents, nameTerminatingAge, nameAccountBalance, nameAccountCommit, nameAccountCeiling,
 		nameAccountList, nameLeaks, nameListTrusted, nameBlocked,
@@ -59,19 +59,55 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	var pools warmpool.WarmPoolList
 	var instances warmpool.WarmInstanceList
 	var accounts warmpool.VastAccountList
-	for _, list := range []client.ObjectList{&pools, &instances, &accounts} {
+	var claims warmpool.WarmClaimList
+	for _, list := range []client.ObjectList{&pools, &instances, &accounts, &claims} {
 		if err := c.reader.List(ctx, list); err != nil {
 			out <- prometheus.NewInvalidMetric(c.descs[nameReplicas], err)
 			return
 		}
 	}
-	oldest := c.oldestTerminating(instances.Items)
+	oldest, states := c.oldestTerminating(instances.Items), claimStates(claims.Items)
 	for k := range pools.Items {
 		c.collectPool(out, &pools.Items[k], oldest)
+	}
+	for k := range pools.Items {
+		pool := &pools.Items[k]
+		for _, state := range []string{claimWaiting, claimBound, claimFinished} {
+			c.sender(out, pool.Namespace, pool.Name)(nameClaims, float64(states[poolName{pool.Namespace, pool.Name}][state]), state)
+		}
 	}
 	for k := range accounts.Items {
 		c.collectAccount(out, &accounts.Items[k])
 	}
+}
+
+// The states of a claim.
+const (
+	claimWaiting  = "waiting"
+	claimBound    = "bound"
+	claimFinished = "finished"
+)
+
+// claimStates counts the claims of each pool by their state.
+func claimStates(claims []warmpool.WarmClaim) map[poolName]map[string]int {
+	counts := map[poolName]map[string]int{}
+	for k := range claims {
+		claim := &claims[k]
+		state := claimWaiting
+		switch {
+		case claim.Status.FinishedTime != nil:
+			state = claimFinished
+		case claim.Status.BoundTime != nil:
+			state = claimBound
+		default:
+		}
+		key := poolName{claim.Namespace, claim.Spec.PoolRef.Name}
+		if counts[key] == nil {
+			counts[key] = map[string]int{}
+		}
+		counts[key][state]++
+	}
+	return counts
 }
 
 type poolName struct{ namespace, name string }

@@ -46,6 +46,8 @@ const (
 	nameAdmissions     = "warmpool_admission_decisions_total"
 	nameRentToReady    = "warmpool_rent_to_ready_seconds"
 	nameEnds           = "warmpool_instances_ended_total"
+	nameClaims         = "warmpool_claims"
+	nameClaimBind      = "warmpool_claim_bind_seconds"
 )
 
 // Descriptions lists every metric of this package.
@@ -62,6 +64,7 @@ func Descriptions() []Description {
 		{namePoolToday, "What a pool has spent since midnight UTC, in dollars.", "gauge", pool},
 		{namePoolMonth, "What a pool has spent since the month began in UTC, in dollars.", "gauge", pool},
 		{namePoolProjected, "What the month will cost a pool if everything goes on as it is, in dollars.", "gauge", pool},
+		{nameClaims, "WarmClaims of a pool by state: waiting, bound, finished (they stay until somebody deletes them).", "gauge", with(pool, "state")},
 		{nameFailures, "Failures of a pool in a row since an instance became ready.", "gauge", pool},
 		{nameCondition, "1 for the present status of a condition of a pool or an account.", "gauge", []string{"kind", "namespace", "name", "type", "status", "reason"}},
 		{nameUnknownRents, "Rents of a pool whose outcome is not known.", "gauge", pool},
@@ -84,6 +87,7 @@ func Descriptions() []Description {
 		{nameRentOutcomes, "Rents by what became of the call.", "counter", []string{"outcome"}},
 		{nameAdmissions, "Answers to the question whether an instance may be rented, when they change.", "counter", []string{"decision", "reason"}},
 		{nameRentToReady, "Time from the rent to the first rendered prompt, in seconds.", "histogram", nil},
+		{nameClaimBind, "Time from the creation of a claim until it got its instance, in seconds.", "histogram", nil},
 		{nameEnds, "Instances that were given up or ended, by reason.", "counter", []string{"reason"}},
 	}
 }

@@ -17,6 +17,7 @@ type Recorder struct {
 	admissions   *prometheus.CounterVec
 	rentToReady  prometheus.Histogram
 	ends         *prometheus.CounterVec
+	claimBind    prometheus.Histogram
 }
 
 // NewRecorder registers the counters.
@@ -32,13 +33,15 @@ func NewRecorder(registry prometheus.Registerer) (*Recorder, error) {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help[name].Help, Buckets: buckets}, help[name].Labels)
 	}
 	calls := []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
+	waits := []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600}
 	minutes := []float64{30, 60, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700}
 	r := &Recorder{
 		requests: counter(nameRequests), requestTime: histogram(nameRequestTime, calls), throttle: histogram(nameThrottle, calls),
 		rentOutcomes: counter(nameRentOutcomes), admissions: counter(nameAdmissions), ends: counter(nameEnds),
 		rentToReady: prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameRentToReady, Help: help[nameRentToReady].Help, Buckets: minutes}),
+		claimBind:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameClaimBind, Help: help[nameClaimBind].Help, Buckets: waits}),
 	}
-	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends} {
+	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.claimBind} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -71,3 +74,6 @@ func (r *Recorder) RentToReady(took time.Duration) { r.rentToReady.Observe(took.
 
 // Ended counts an instance that was given up or ended.
 func (r *Recorder) Ended(reason string) { r.ends.WithLabelValues(reason).Inc() }
+
+// ClaimBound observes how long a claim waited for its instance.
+func (r *Recorder) ClaimBound(waited time.Duration) { r.claimBind.Observe(waited.Seconds()) }

@@ -120,6 +120,11 @@ func (p prober) Verify(ctx context.Context, target controllers.InstanceTarget, w
 	return p.Prober.Verify(ctx, targetOf(&target), want)
 }
 
+// Recycle implements controllers.Recycler.
+func (p prober) Recycle(ctx context.Context, target controllers.InstanceTarget) error {
+	return p.Prober.Recycle(ctx, targetOf(&target))
+}
+
 // installationID is the given id, or one derived from the cluster: the UID of
 // kube-system stays the same for the life of a cluster and differs between two.
 func installationID(ctx context.Context, reader client.Reader, given string) (string, error) {

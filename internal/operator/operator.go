@@ -170,13 +170,17 @@ func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environmen
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-pool"),
 		LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock,
 	}
+	looks := prober{comfyui.New(comfyui.Options{Clock: env.Clock, WallFloor: env.WallFloor})}
 	instance := &controllers.WarmInstanceReconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(),
-		Prober:           prober{comfyui.New(comfyui.Options{Clock: env.Clock, WallFloor: env.WallFloor})},
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Prober: looks, Recycler: looks,
 		LastTrustedSweep: account.LastTrustedSweep, Events: mgr.GetEventRecorder("warmpool-instance"),
 		Metrics: shared.recorder, Clock: env.Clock, Concurrency: settings.ProbeConcurrency,
 	}
-	for _, add := range []func(ctrl.Manager) error{account.SetupWithManager, pool.SetupWithManager, instance.SetupWithManager} {
+	claim := &controllers.WarmClaimReconciler{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-claim"),
+		Metrics: shared.recorder, Clock: env.Clock,
+	}
+	for _, add := range []func(ctrl.Manager) error{account.SetupWithManager, pool.SetupWithManager, instance.SetupWithManager, claim.SetupWithManager} {
 		if err := add(mgr); err != nil {
 			return fmt.Errorf("adding a controller: %w", err)
 		}

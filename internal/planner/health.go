@@ -117,6 +117,11 @@ type HealthInput struct {
 	IsStarted bool
 	// Claimed is true while a claim holds the instance; no prompt of ours runs then.
 	Claimed bool
+	// Recycling is true from the end of a claim until it has proved itself again;
+	// EmptiedAt is when nothing of that claim was left, zero before. A proof from
+	// before then does not count.
+	Recycling bool
+	EmptiedAt time.Time
 	// LastProofAt is when it last rendered our prompt (status.lastProofTime);
 	// zero when unknown.
 	LastProofAt time.Time

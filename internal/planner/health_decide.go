@@ -287,7 +287,14 @@ func (h *health) wantsVerify() bool {
 
 // needsProof is true when ComfyUI may not be the process that proved itself.
 func (h *health) needsProof() bool {
-	return h.mem.suspect || (h.mem.provenAt.IsZero() && !h.in.IsReady)
+	return h.mem.suspect || (h.mem.provenAt.IsZero() && !h.in.IsReady) || h.needsRecycleProof()
+}
+
+// needsRecycleProof is true when it was emptied after a claim and has not
+// rendered since.
+func (h *health) needsRecycleProof() bool {
+	//warmpool:gate health-recycled-instance-renders
+	return h.in.Recycling && !h.in.EmptiedAt.IsZero() && later(h.mem.provenAt, h.in.LastProofAt).Before(h.in.EmptiedAt)
 }
 
 // lastProof is when it last rendered; the first look of this process when that

@@ -154,6 +154,8 @@ func (h *health) servingStage() HealthDecision {
 		return h.ready()
 	case h.mem.verifyFailures > 0:
 		return h.undecided(StageVerifying, string(h.mem.verify.Fault), verifyMessage(&h.mem.verify)+" It is tried once more.")
+	case h.in.Recycling && (h.in.EmptiedAt.IsZero() || h.needsRecycleProof()):
+		return h.undecided(StageVerifying, HealthRecycling, "Its claim has ended: it is emptied, and has to render a test prompt before another claim gets it.")
 	case h.needsProof() && h.mem.knownIdle:
 		return h.undecided(StageVerifying, HealthVerifying, "It did not answer for a while or may have restarted; it has to render a test prompt again.")
 	case h.needsProof():

@@ -214,3 +214,21 @@ func TestComputeHealthLive(t *testing.T) {
 		})
 	}
 }
+
+// TestARecycledInstanceRendersAgain: after a claim an instance is Ready only once
+// it was emptied and has rendered since.
+func TestARecycledInstanceRendersAgain(t *testing.T) {
+	l := veteran()
+	l.in.Recycling = true
+	if d := l.serve(0); d.Ready.Status != "False" || d.Ready.Reason != HealthRecycling || d.Next == ActionVerify {
+		t.Errorf("before it is empty: %s/%s, next %s", d.Ready.Status, d.Ready.Reason, d.Next)
+	}
+	l.wait(10).in.EmptiedAt = moment(l.now)
+	d := l.wait(1).serve(0)
+	if d.Ready.Status != "False" || d.Ready.Reason != HealthRecycling || d.Next != ActionVerify {
+		t.Errorf("when it is empty: %s/%s, next %s", d.Ready.Status, d.Ready.Reason, d.Next)
+	}
+	if d := l.wait(1).verify(fleet.VerifyPassed); d.Ready.Status != "True" {
+		t.Errorf("after its proof: %s/%s", d.Ready.Status, d.Ready.Reason)
+	}
+}

@@ -46,6 +46,8 @@ const (
 	HealthStartupTimeout = "StartupTimeout"
 	// HealthVerifying: ComfyUI answers and has to prove itself.
 	HealthVerifying = "Verifying"
+	// HealthRecycling: it is being cleaned after a claim.
+	HealthRecycling = "Recycling"
 	// HealthBusyUnresponsive: silent under load, within its limit.
 	HealthBusyUnresponsive = "BusyUnresponsive"
 	// HealthUnresponsive: silent for too long.

@@ -67,7 +67,7 @@ func (s *sizing) endReplaced() {
 			ending++
 		}
 	}
-	superfluous := min(ready+ending-s.in.Pool.Replicas, ending)
+	superfluous := min(ready+ending-s.in.Pool.Wanted(), ending)
 	s.endWhere(func(c *candidate) bool {
 		//warmpool:gate replace-before-the-contract-ends
 		if superfluous <= 0 || !c.endsSoon {

@@ -39,6 +39,8 @@ const (
 type SizePool struct {
 	// Replicas is how many instances shall be Ready and unclaimed.
 	Replicas int
+	// WaitingClaims is how many more the claims want that wait (WaitingClaims).
+	WaitingClaims int
 	// MinReadyReplicas is how many of them make the pool Ready (verdict only).
 	MinReadyReplicas int
 	// MaxReplicas limits all instances of the pool, of whatever state; 0 is no limit.
@@ -60,6 +62,18 @@ type SizePool struct {
 	CeilingUSDPerHour fleet.USDMicros
 	// Budgets are the pool's and its account's.
 	Budgets SpendVerdict
+}
+
+// Wanted is how many unclaimed instances there shall be: the replicas, and
+// those that claims wait for.
+func (p *SizePool) Wanted() int { return p.Replicas + max(p.WaitingClaims, 0) }
+
+// wantedWords says in a message what is wanted.
+func (p *SizePool) wantedWords() string {
+	if p.WaitingClaims <= 0 {
+		return fmt.Sprintf("spec.replicas is %d", p.Replicas)
+	}
+	return fmt.Sprintf("spec.replicas is %d and %s", p.Replicas, plural(p.WaitingClaims, "is wanted by waiting claims", "are wanted by waiting claims"))
 }
 
 // SizeInstance is one WarmInstance of the pool with what sizing adds to it.
@@ -232,11 +246,12 @@ func (s *sizing) replaceExhausted() {
 
 // endSurplus ends what is live beyond replicas, least useful first.
 func (s *sizing) endSurplus() {
-	surplus := s.count(isLive) - s.in.Pool.Replicas
+	//warmpool:gate surplus-keeps-what-claims-wait-for
+	surplus := s.count(isLive) - s.in.Pool.Wanted()
 	if surplus <= 0 {
 		return
 	}
-	message := fmt.Sprintf("%d unclaimed instances exist or are on their way, spec.replicas is %d", s.count(isLive), s.in.Pool.Replicas)
+	message := fmt.Sprintf("%d unclaimed instances exist or are on their way, %s", s.count(isLive), s.in.Pool.wantedWords())
 	s.endWhere(func(c *candidate) bool {
 		if surplus <= 0 || !isLive(c.state) || c.endsSoon {
 			return false
@@ -296,7 +311,7 @@ func (s *sizing) trimPending() {
 func (s *sizing) create() {
 	pool := &s.in.Pool
 	live, pending := s.count(isLive), s.count(isPending)
-	missing := pool.Replicas - live
+	missing := pool.Wanted() - live
 	if missing <= 0 {
 		return
 	}
@@ -311,7 +326,7 @@ func (s *sizing) create() {
 	}
 	s.plan.Create = create
 	s.plan.CreateReason = CreateBelowReplicas
-	s.plan.CreateMessage = fmt.Sprintf("%d of %d instances are ready or on their way", live, pool.Replicas)
+	s.plan.CreateMessage = fmt.Sprintf("%d of %d instances are ready or on their way", live, pool.Wanted())
 }
 
 // affordable is how many more of the cheapest offer fit under the ceiling; 1

@@ -12,7 +12,7 @@ func (v *verdict) readyCondition(o obstacle) PoolCondition {
 		return PoolCondition{PoolReady, statusFalse, PoolReasonDeleting, v.sentence(o.message)}
 	}
 	if v.out.Ready >= pool.MinReadyReplicas {
-		if v.out.Ready >= pool.Replicas {
+		if v.out.Ready >= pool.Wanted() {
 			return PoolCondition{PoolReady, statusTrue, PoolReasonAsDesired, v.sentence("")}
 		}
 		return PoolCondition{PoolReady, statusTrue, PoolReasonMinimumSatisfied, v.sentence(fmt.Sprintf("at least %d are required (spec.minReadyReplicas).", pool.MinReadyReplicas))}
@@ -26,10 +26,10 @@ func (v *verdict) fullyProvisionedCondition(o obstacle) PoolCondition {
 	switch {
 	case pool.Deleting:
 		return PoolCondition{PoolFullyProvisioned, statusFalse, PoolReasonDeleting, v.sentence(o.message)}
-	case v.out.Ready >= pool.Replicas:
+	case v.out.Ready >= pool.Wanted():
 		return PoolCondition{PoolFullyProvisioned, statusTrue, PoolReasonAsDesired, v.sentence("")}
 	default:
-		return v.shortOf(PoolFullyProvisioned, pool.Replicas, o)
+		return v.shortOf(PoolFullyProvisioned, pool.Wanted(), o)
 	}
 }
 
@@ -58,7 +58,7 @@ func (v *verdict) nextToCome() string {
 
 // sentence starts every message of the pool with its figures.
 func (v *verdict) sentence(rest string) string {
-	figures := []string{fmt.Sprintf("%d of %d ready", v.out.Ready, v.in.Pool.Replicas)}
+	figures := []string{fmt.Sprintf("%d of %d ready", v.out.Ready, v.in.Pool.Wanted())}
 	for _, figure := range []struct {
 		count int
 		word  string
@@ -171,7 +171,7 @@ func (v *verdict) progressConditions(ready PoolCondition, o obstacle) (reconcili
 	if moving {
 		return PoolCondition{PoolReconciling, statusTrue, reason, v.sentence("")}, stalled
 	}
-	if v.out.Ready < v.in.Pool.Replicas {
+	if v.out.Ready < v.in.Pool.Wanted() {
 		// Ready with less than was wished for, and no way to more: said so by
 		// FullyProvisioned; kstatus calls that done.
 		stalled.Message = "The pool has its minimum (spec.minReadyReplicas); the condition FullyProvisioned says why it has no more."
@@ -183,7 +183,7 @@ func (v *verdict) progressConditions(ready PoolCondition, o obstacle) (reconcili
 // anybody's help.
 func (v *verdict) isMoving(o obstacle) (moving bool, reason string) {
 	pool, out := &v.in.Pool, &v.out
-	short := out.Ready < pool.Replicas
+	short := out.Ready < pool.Wanted()
 	switch {
 	case pool.Deleting:
 		return true, PoolReasonDeleting
@@ -198,6 +198,6 @@ func (v *verdict) isMoving(o obstacle) (moving bool, reason string) {
 	case short:
 		return o.kind == waits, o.reason
 	default:
-		return out.Replicas > pool.Replicas && pool.Mode == ModeActive, PoolReasonScalingDown
+		return out.Replicas > pool.Wanted() && pool.Mode == ModeActive, PoolReasonScalingDown
 	}
 }

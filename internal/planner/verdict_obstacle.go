@@ -228,7 +228,7 @@ func (v *verdict) admissionMessage(last *Admission) string {
 // roomObstacle is about maxReplicas: where there is no room, nothing even waits.
 func (v *verdict) roomObstacle() *obstacle {
 	pool := &v.in.Pool
-	if pool.MaxReplicas == 0 || v.out.Total < pool.MaxReplicas || v.out.Replicas >= pool.Replicas {
+	if pool.MaxReplicas == 0 || v.out.Total < pool.MaxReplicas || v.out.Replicas >= pool.Wanted() {
 		return nil
 	}
 	return &obstacle{ReasonMaxReplicasReached, fmt.Sprintf(

@@ -98,6 +98,7 @@ func rentalFromSchema(row *schema.Instance, redactor *redactor) (fleet.Rental, e
 		StatusMessage:     redactor.message(string(row.StatusMsg), nil),
 		GPUName:           strings.ReplaceAll(string(row.GPUName), "_", " "),
 		GPUs:              int(scaled(row.NumGPUs, wholeDecimals)),
+		GPUMemoryMB:       scaled(row.GPURAM, wholeDecimals),
 		Geolocation:       string(row.Geolocation),
 		PriceUSDPerHour:   price,
 		StorageUSDPerHour: dollars(row.StorageTotalCost),

@@ -31,9 +31,11 @@ type instanceState struct {
 	moment
 	uid, name, pool                  string
 	deleting, gone, claimed, isReady bool
-	failure                          string
-	rentalID                         int64
-	attempts                         []attemptState
+	// holder is the uid of the claim that holds it, or is being cleared away.
+	holder   string
+	failure  string
+	rentalID int64
+	attempts []attemptState
 }
 
 // poolState is what is judged of one version of a WarmPool.
@@ -73,6 +75,9 @@ func (b *book) noteInstance(instance *warmpool.WarmInstance, when moment) {
 		moment: when, uid: string(instance.UID), name: instance.Name, pool: instance.Spec.PoolRef.Name,
 		deleting: !instance.DeletionTimestamp.IsZero(), claimed: instance.Spec.ClaimRef != nil,
 		isReady: meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady),
+	}
+	if instance.Spec.ClaimRef != nil {
+		state.holder = string(instance.Spec.ClaimRef.UID)
 	}
 	if instance.Status.Failure != nil {
 		state.failure = instance.Status.Failure.Reason

@@ -35,15 +35,12 @@ func (p *performer) settle(ctx context.Context) error {
 	if err := p.editAccount(ctx, func(spec *warmpool.VastAccountSpec) { *spec = newAccount().Spec }); err != nil {
 		return fmt.Errorf("setting the account back: %w", err)
 	}
-	instances, err := p.instances(ctx)
+	claims, err := p.claims(ctx)
 	if err != nil {
 		return err
 	}
-	for k := range instances {
-		if instances[k].Spec.ClaimRef == nil {
-			continue
-		}
-		if err := client.IgnoreNotFound(p.claim(ctx, &instances[k], nil)); err != nil {
+	for k := range claims {
+		if err := client.IgnoreNotFound(p.client.Delete(ctx, &claims[k])); err != nil {
 			return fmt.Errorf("letting go of a claim: %w", err)
 		}
 	}

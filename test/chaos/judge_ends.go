@@ -73,6 +73,10 @@ func evenClaimed() []excuse {
 		{"a user deleted the instance", func(e *evidence, one *ending) bool {
 			return one.found && slices.ContainsFunc(e.done, func(d deed) bool { return d.Kind == kindDeleteOne && d.uid == one.label.InstanceUID })
 		}},
+		{"its claim was deleted, and it could not be recycled", func(e *evidence, one *ending) bool {
+			return one.found && one.last.holder != "" &&
+				slices.ContainsFunc(e.done, func(d deed) bool { return d.Kind == kindUnclaim && d.uid == one.last.holder })
+		}},
 		{"a user deleted the pool", func(e *evidence, one *ending) bool {
 			return one.found && e.poolWas(one, func(s *poolState) bool { return s.deleting })
 		}},

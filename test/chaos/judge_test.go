@@ -267,7 +267,7 @@ func TestWrongEnds(t *testing.T) {
 	}
 	claimed := func(instance *warmpool.WarmInstance) {
 		ready(instance)
-		instance.Spec.ClaimRef = &warmpool.ClaimReference{Name: "claim"}
+		instance.Spec.ClaimRef = &warmpool.ClaimReference{Name: "claim", UID: "job"}
 	}
 	deleting := func(s *story, also func(*warmpool.WarmInstance)) func(*warmpool.WarmInstance) {
 		return func(instance *warmpool.WarmInstance) {
@@ -287,8 +287,10 @@ func TestWrongEnds(t *testing.T) {
 		tell         func(s *story)
 		want         string
 	}{
-		"healthy and wanted": {ready, ready, nil, ""},
-		"a user deleted it":  {claimed, claimed, func(s *story) { s.did(kindDeleteOne, 199, 199, func(d *deed) { d.uid = "uid" }) }, "a user deleted the instance"},
+		"healthy and wanted":        {ready, ready, nil, ""},
+		"a user deleted it":         {claimed, claimed, func(s *story) { s.did(kindDeleteOne, 199, 199, func(d *deed) { d.uid = "uid" }) }, "a user deleted the instance"},
+		"its claim was deleted":     {claimed, claimed, func(s *story) { s.did(kindUnclaim, 100, 100, func(d *deed) { d.uid = "job" }) }, "its claim was deleted, and it could not be recycled"},
+		"another claim was deleted": {claimed, claimed, func(s *story) { s.did(kindUnclaim, 100, 100, func(d *deed) { d.uid = "other" }) }, ""},
 		"a user deleted the pool": {claimed, claimed, func(s *story) {
 			s.pool(195, func(pool *warmpool.WarmPool) { pool.DeletionTimestamp = &metav1.Time{Time: s.at(195)} })
 		}, "a user deleted the pool"},

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -43,8 +43,12 @@ func (p *performer) actAsUser(ctx context.Context, result *deed) error {
 	case kindDeletePool:
 		result.name = pool
 		return p.deletePoolForAWhile(ctx, result)
-	case kindDeleteOne, kindClaim, kindUnclaim:
-		return p.actOnInstance(ctx, result)
+	case kindClaim:
+		return p.claim(ctx, result, pool)
+	case kindUnclaim:
+		return p.letGo(ctx, result)
+	case kindDeleteOne:
+		return p.deleteOne(ctx, result)
 	case kindPoolMode:
 		modes := []warmpool.PoolMode{warmpool.PoolPaused, warmpool.PoolDrain, warmpool.PoolDryRun}
 		mode := modes[draw%uint64(len(modes))]
@@ -141,50 +145,57 @@ func (p *performer) ensurePool(ctx context.Context, name string) error {
 	return err
 }
 
-// actOnInstance deletes, claims or lets go of an instance.
-func (p *performer) actOnInstance(ctx context.Context, result *deed) error {
+// deleteOne deletes an instance.
+func (p *performer) deleteOne(ctx context.Context, result *deed) error {
 	p.userGuard.Lock()
 	defer p.userGuard.Unlock()
 	instances, err := p.instances(ctx)
 	if err != nil {
 		return err
 	}
-	// Users know what lives, and claim what is ready.
-	instances = slices.DeleteFunc(instances, func(instance warmpool.WarmInstance) bool {
-		switch {
-		case !instance.DeletionTimestamp.IsZero():
-			return true
-		case result.Kind == kindClaim:
-			return instance.Spec.ClaimRef != nil || !isReady(&instance)
-		default:
-			return result.Kind == kindUnclaim && instance.Spec.ClaimRef == nil
-		}
-	})
+	instances = slices.DeleteFunc(instances, func(instance warmpool.WarmInstance) bool { return !instance.DeletionTimestamp.IsZero() })
 	if len(instances) == 0 {
 		return errNothing
 	}
 	chosen := &instances[result.Pick%uint64(len(instances))]
 	result.uid, result.note = string(chosen.UID), chosen.Name
-	switch result.Kind {
-	case kindDeleteOne:
-		uid := chosen.UID
-		return insist(ctx, func(ctx context.Context) error { return p.client.Delete(ctx, chosen, client.Preconditions{UID: &uid}) })
-	case kindClaim:
-		return p.claim(ctx, chosen, &warmpool.ClaimReference{Name: "chaos", UID: uuid.NewUUID()})
-	default:
-		return p.claim(ctx, chosen, nil)
-	}
+	uid := chosen.UID
+	return insist(ctx, func(ctx context.Context) error { return p.client.Delete(ctx, chosen, client.Preconditions{UID: &uid}) })
 }
 
-// claim sets or takes away the holder of an instance.
-func (p *performer) claim(ctx context.Context, chosen *warmpool.WarmInstance, holder *warmpool.ClaimReference) error {
-	uid := chosen.UID
-	instance := &warmpool.WarmInstance{}
-	return p.edit(ctx, instance, chosen.Name, func() {
-		if instance.UID == uid {
-			instance.Spec.ClaimRef = holder
-		}
+// claim makes a claim that does not wait for long.
+func (p *performer) claim(ctx context.Context, result *deed, pool string) error {
+	const seconds, day = 3, 28800
+	result.name, result.note = pool, "on "+pool
+	return insist(ctx, func(ctx context.Context) error {
+		return p.client.Create(ctx, &warmpool.WarmClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "chaos-"},
+			Spec: warmpool.WarmClaimSpec{
+				PoolRef: warmpool.LocalReference{Name: pool}, TTLSeconds: new(int32(day)), BindTimeoutSeconds: seconds, OnRelease: warmpool.ReleaseRecycle,
+			},
+		})
 	})
+}
+
+// claims reads the claims that go on.
+func (p *performer) claims(ctx context.Context) ([]warmpool.WarmClaim, error) {
+	var list warmpool.WarmClaimList
+	err := insist(ctx, func(ctx context.Context) error { return p.client.List(ctx, &list, client.InNamespace(namespace)) })
+	return slices.DeleteFunc(list.Items, func(claim warmpool.WarmClaim) bool { return !claim.DeletionTimestamp.IsZero() }), err
+}
+
+// letGo deletes a claim.
+func (p *performer) letGo(ctx context.Context, result *deed) error {
+	claims, err := p.claims(ctx)
+	if err != nil {
+		return err
+	}
+	if len(claims) == 0 {
+		return errNothing
+	}
+	chosen := &claims[result.Pick%uint64(len(claims))]
+	result.uid, result.note = string(chosen.UID), chosen.Name
+	return insist(ctx, func(ctx context.Context) error { return client.IgnoreNotFound(p.client.Delete(ctx, chosen)) })
 }
 
 // rentByHand rents an instance that has nothing to do with Warmpool, and ends

@@ -19,7 +19,7 @@ const root = "../.."
 // reasonConstants are the constants whose values people see as reasons, by directory.
 func reasonConstants() map[string]*regexp.Regexp {
 	return map[string]*regexp.Regexp{
-		"internal/planner": regexp.MustCompile(`^((Reason|PoolReason|Health|Victim)[A-Z]|StageBusy$)`),
+		"internal/planner": regexp.MustCompile(`^((Reason|PoolReason|ClaimReason|Health|Victim)[A-Z]|StageBusy$)`),
 		"internal/fleet":   regexp.MustCompile(`^(Signal|Fault|Kind)[A-Z]`),
 		"controllers":      regexp.MustCompile(`^reason[A-Z]`),
 	}

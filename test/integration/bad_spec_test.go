@@ -101,7 +101,16 @@ func badSpecs() map[string]refusal {
 		"unknown account mode":          {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nmode: Stop", field: "spec.mode", rule: `supported values: "Active", "Frozen", "EmergencyStop"`},
 		"unknown leak action":           {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {action: Kill}", field: "spec.leakPolicy.action", rule: `supported values: "Report", "Terminate"`},
 		"leaks ended at once":           {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\nleakPolicy: {minAgeSeconds: 1}", field: "spec.leakPolicy.minAgeSeconds", rule: "should be greater than or equal to 120"},
-		"an empty name of the key":      {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\ncredentialsSecretRef: {key: \"\"}", field: "spec.credentialsSecretRef.key", rule: "should be at least 1 chars long"},
+		"a default time above the maximum": {
+			spec: cost + "claimPolicy: {defaultTTLSeconds: 600, maxTTLSeconds: 300}", field: "spec.claimPolicy.defaultTTLSeconds", rule: "claimPolicy.defaultTTLSeconds must not exceed claimPolicy.maxTTLSeconds",
+		},
+		"recycling for a day":            {spec: cost + "claimPolicy: {recycleDeadlineSeconds: 86400}", field: "spec.claimPolicy.recycleDeadlineSeconds", rule: "should be less than or equal to 3600"},
+		"a queue without an end":         {spec: cost + "claimPolicy: {maxPending: 1001}", field: "spec.claimPolicy.maxPending", rule: "should be less than or equal to 1000"},
+		"a claim on no pool":             {kind: "WarmClaim", spec: "{}", field: "spec.poolRef", rule: "Required value"},
+		"a claim for no time":            {kind: "WarmClaim", spec: "poolRef: {name: sdxl}\nttlSeconds: 0", field: "spec.ttlSeconds", rule: "should be greater than or equal to 1"},
+		"a claim that waits for ever":    {kind: "WarmClaim", spec: "poolRef: {name: sdxl}\nbindTimeoutSeconds: 86401", field: "spec.bindTimeoutSeconds", rule: "should be less than or equal to 86400"},
+		"a claim that keeps what it had": {kind: "WarmClaim", spec: "poolRef: {name: sdxl}\nonRelease: Keep", field: "spec.onRelease", rule: `supported values: "Terminate", "Recycle"`},
+		"an empty name of the key":       {kind: "VastAccount", spec: "ceilingUSDPerHour: \"5\"\ncredentialsSecretRef: {key: \"\"}", field: "spec.credentialsSecretRef.key", rule: "should be at least 1 chars long"},
 	}
 }
 
@@ -161,7 +170,8 @@ func TestWhatCannotBeChanged(t *testing.T) {
 			PoolRef: warmpool.LocalReference{Name: "sdxl"}, AccountRef: warmpool.LocalReference{Name: "default"},
 		},
 	}
-	for _, object := range []client.Object{wp, instance} {
+	claim := newClaim("fixed")
+	for _, object := range []client.Object{wp, instance, claim} {
 		object.SetNamespace(namespace)
 		if err := shared.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
@@ -175,6 +185,21 @@ func TestWhatCannotBeChanged(t *testing.T) {
 		changed := instance.DeepCopy()
 		changed.Spec.Template.Image = "another"
 		refused(t, shared.Client.Update(t.Context(), changed), "spec", "the spec of a WarmInstance cannot be changed: it records one rental. Change the WarmPool, or delete this instance.")
+	})
+	t.Run("the pool of a claim", func(t *testing.T) {
+		changed := claim.DeepCopy()
+		changed.Spec.PoolRef.Name = "another"
+		refused(t, shared.Client.Update(t.Context(), changed), "spec.poolRef", "poolRef cannot be changed: make a new claim for another pool.")
+	})
+	t.Run("the requirements of a claim", func(t *testing.T) {
+		changed := claim.DeepCopy()
+		changed.Spec.Requirements.MinGPUMemoryMB = 24000
+		refused(t, shared.Client.Update(t.Context(), changed), "spec.requirements", "requirements cannot be changed: make a new claim.")
+	})
+	t.Run("a claim's name is a label", func(t *testing.T) {
+		long := newClaim(strings.Repeat("a", 64))
+		long.Namespace = namespace
+		refused(t, shared.Client.Create(t.Context(), long), "WarmClaim", "the name of a WarmClaim has at most 63 characters")
 	})
 	t.Run("the pool of an instance", func(t *testing.T) {
 		changed := instance.DeepCopy()

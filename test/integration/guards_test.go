@@ -22,11 +22,8 @@ func TestLoweredCeilingFollowsItsPolicy(t *testing.T) {
 	w.create(swiftAccount()...)
 	w.create(swiftPool(3, "1.50"))
 	w.waitReady(3)
-	claimed := w.instances()[0]
-	claimed.Spec.ClaimRef = &warmpool.ClaimReference{Name: "job", UID: "3b9f0000-0000-4000-8000-000000000001"}
-	if err := w.client.Update(t.Context(), &claimed); err != nil {
-		t.Fatal(err)
-	}
+	w.create(newClaim("job", func(spec *warmpool.WarmClaimSpec) { spec.TTLSeconds = new(int32(28800)) }))
+	claimed := w.instanceOf(w.bound("job"))
 	w.step("Hold ends nothing", func(w *world) {
 		w.change(func(spec *warmpool.WarmPoolSpec) {
 			spec.Cost.CeilingUSDPerHour, spec.Cost.OverCeilingPolicy = "0.30", warmpool.OverCeilingHold
@@ -54,6 +51,7 @@ func TestLoweredCeilingFollowsItsPolicy(t *testing.T) {
 		w.change(func(spec *warmpool.WarmPoolSpec) { spec.Cost.OverCeilingPolicy = warmpool.OverCeilingScaleDownAll })
 		w.eventually(func(g gomega.Gomega) { g.Expect(w.alive()).To(gomega.BeEmpty()) })
 		w.sees(thePool, warmpool.ConditionWithinCeiling, "True/WithinCeiling")
+		w.claimIs("job", warmpool.ConditionFinished, "True/InstanceLost")
 	})
 	w.Expect(w.blocked(claimed.Status.Rental.MachineID)).To(gomega.BeFalse(), "no machine is blamed for a lowered ceiling")
 	w.finish(1_500_000)
@@ -300,14 +298,8 @@ func TestAccountCeilingCoversWhatOthersRent(t *testing.T) {
 		w.quiet(time.Minute)
 	})
 	w.step("claimed", func(w *world) {
-		claimed := w.instances()[0]
-		claimed.Spec.ClaimRef = &warmpool.ClaimReference{Name: "job", UID: "3b9f0000-0000-4000-8000-000000000001"}
-		w.eventually(func(g gomega.Gomega) {
-			var live warmpool.WarmInstance
-			g.Expect(w.client.Get(w.Context(), client.ObjectKeyFromObject(&claimed), &live)).To(gomega.Succeed())
-			live.Spec.ClaimRef = claimed.Spec.ClaimRef
-			g.Expect(w.client.Update(w.Context(), &live)).To(gomega.Succeed())
-		})
+		w.create(newClaim("job", func(spec *warmpool.WarmClaimSpec) { spec.TTLSeconds = new(int32(28800)) }))
+		w.bound("job")
 	})
 	w.step("EmergencyStop", func(w *world) {
 		w.eventually(func(g gomega.Gomega) {
@@ -317,6 +309,7 @@ func TestAccountCeilingCoversWhatOthersRent(t *testing.T) {
 		})
 		w.eventually(func(g gomega.Gomega) { g.Expect(w.alive()).To(gomega.ConsistOf(others), "ours end, claimed ones too") })
 		w.sees(thePool, warmpool.ConditionReady, "False/EmergencyStop")
+		w.claimIs("job", warmpool.ConditionFinished, "True/InstanceLost", "EmergencyStop")
 		w.quiet(time.Minute)
 	})
 }

@@ -17,6 +17,7 @@ const (
 	KindWarmPool     = "WarmPool"
 	KindWarmInstance = "WarmInstance"
 	KindVastAccount  = "VastAccount"
+	KindWarmClaim    = "WarmClaim"
 	KindSecret       = "Secret"
 	KindConfigMap    = "ConfigMap"
 	KindNamespace    = "Namespace"
@@ -32,6 +33,8 @@ func KindOf(object runtime.Object) string {
 		return KindWarmInstance
 	case *warmpool.VastAccount, *warmpool.VastAccountList:
 		return KindVastAccount
+	case *warmpool.WarmClaim, *warmpool.WarmClaimList:
+		return KindWarmClaim
 	case *corev1.Secret, *corev1.SecretList:
 		return KindSecret
 	case *corev1.ConfigMap, *corev1.ConfigMapList:
@@ -45,7 +48,7 @@ func KindOf(object runtime.Object) string {
 
 // isCustom is true for kinds with a generation and a status of their own.
 func isCustom(kind string) bool {
-	return kind == KindWarmPool || kind == KindWarmInstance || kind == KindVastAccount
+	return kind == KindWarmPool || kind == KindWarmInstance || kind == KindVastAccount || kind == KindWarmClaim
 }
 
 // newObject makes an empty object of a kind.
@@ -57,6 +60,8 @@ func newObject(kind string) (client.Object, error) {
 		return &warmpool.WarmInstance{}, nil
 	case KindVastAccount:
 		return &warmpool.VastAccount{}, nil
+	case KindWarmClaim:
+		return &warmpool.WarmClaim{}, nil
 	case KindSecret:
 		return &corev1.Secret{}, nil
 	case KindConfigMap:
@@ -101,6 +106,10 @@ func takeStatus(into, from client.Object) {
 		if source, ok := from.(*warmpool.VastAccount); ok {
 			source.Status.DeepCopyInto(&target.Status)
 		}
+	case *warmpool.WarmClaim:
+		if source, ok := from.(*warmpool.WarmClaim); ok {
+			source.Status.DeepCopyInto(&target.Status)
+		}
 	}
 }
 
@@ -113,6 +122,8 @@ func dropStatus(object client.Object) {
 		target.Status = warmpool.WarmInstanceStatus{}
 	case *warmpool.VastAccount:
 		target.Status = warmpool.VastAccountStatus{}
+	case *warmpool.WarmClaim:
+		target.Status = warmpool.WarmClaimStatus{}
 	}
 }
 
@@ -125,6 +136,8 @@ func specOf(object client.Object) string {
 	case *warmpool.WarmInstance:
 		spec = &source.Spec
 	case *warmpool.VastAccount:
+		spec = &source.Spec
+	case *warmpool.WarmClaim:
 		spec = &source.Spec
 	default:
 		return ""
