@@ -51,6 +51,8 @@ type accountSession struct {
 	twins map[int64]planner.Twin
 	// endingSince is when this process first saw that an instance is to end, by UID.
 	endingSince map[string]time.Time
+	// emergency is true while the account is stopped, as the terminator last saw it.
+	emergency bool
 	// stuck are the ends that take too long, as the terminator last saw them.
 	stuck []planner.StuckTermination
 	// extras are rentals that no object names as its own and that must end.

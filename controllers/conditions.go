@@ -18,6 +18,7 @@ const (
 	reasonSearchRefused    = "SearchRefused"
 	reasonClusterRefuses   = "ClusterRefuses"
 	reasonAccountNotFound  = "AccountNotFound"
+	reasonAuditUnavailable = "AuditUnavailable"
 )
 
 // conditionWriter sets conditions as of one moment.

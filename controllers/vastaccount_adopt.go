@@ -92,6 +92,7 @@ func (r *VastAccountReconciler) bind(ctx context.Context, in *sweepInput, at int
 	}
 	in.instances[at], in.planned[at] = *instance, plannerInstance(instance)
 	r.event(instance, false, planner.ReasonAdopted, "Adopt", adoption.Message)
+	r.noteAdoption(instance, adoption)
 	// If this fails, a sweep finds the label wrong and puts it right.
 	if err := in.link.provider.SetLabel(ctx, adoption.RentalID, label); err != nil {
 		log.FromContext(ctx).Info("Labelling an adopted rental failed", "rental", adoption.RentalID, "error", err.Error())

@@ -45,6 +45,9 @@ type VastAccountReconciler struct {
 	Events events.EventRecorder
 	// Metrics counts what moves money.
 	Metrics Recorder
+	// Audit records what moves money, the intent to rent before the rent is sent;
+	// nil records nothing.
+	Audit Auditor
 	// Clock is the only clock.
 	Clock clock.WithTicker
 	// InstallationID is the second part of every label.

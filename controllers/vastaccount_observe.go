@@ -20,6 +20,12 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/planner"
 )
 
+// Reasons of the events that tell what became of a rent whose answer was lost.
+const (
+	reasonAttemptAdopted   = "Adopted"
+	reasonAttemptAbandoned = "AttemptAbandoned"
+)
+
 // note is an event to send once the status is written.
 type note struct {
 	warning         bool
@@ -65,11 +71,11 @@ func (r *VastAccountReconciler) applyResolutions(instance *warmpool.WarmInstance
 		switch resolution.Action {
 		case planner.ResolveAdopt:
 			adoptRental(instance, attempt, resolution, now)
-			notes = append(notes, note{reason: "Adopted", message: fmt.Sprintf("Found rental %d of attempt %d, whose answer was lost, and recorded it.", resolution.RentalID, attempt.Number)})
+			notes = append(notes, note{reason: reasonAttemptAdopted, message: fmt.Sprintf("Found rental %d of attempt %d, whose answer was lost, and recorded it.", resolution.RentalID, attempt.Number)})
 		case planner.ResolveAbandon:
 			attempt.Outcome, attempt.FinishedTime, attempt.Reason, attempt.Message = warmpool.AttemptAbandoned, &now, resolution.Reason, bounded(resolution.Message, maxMessage)
 			setPendingConditions(instance, metav1.ConditionFalse, planner.ReasonAbsent, resolution.Message, now)
-			notes = append(notes, note{reason: "AttemptAbandoned", message: resolution.Message})
+			notes = append(notes, note{reason: reasonAttemptAbandoned, message: resolution.Message})
 		case planner.ResolveWait:
 			attempt.Outcome = warmpool.AttemptUnknown
 			reason := planner.ReasonRentOutcomeUnknown

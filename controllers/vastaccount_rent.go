@@ -204,6 +204,10 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 		}
 		return false, nil
 	}
+	details := rentDetails(instance, admission, &request)
+	if !r.recordIntent(ctx, admission, details) {
+		return false, nil
+	}
 	r.sessions.issue(r.Clock.Now(), string(instance.UID))
 	done := in.session.beginRent(string(instance.UID), r.Clock.Now)
 	defer done()
@@ -211,14 +215,17 @@ func (r *VastAccountReconciler) rentOne(ctx context.Context, in *rentInput, cand
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// Somebody else wrote first: the right to rent is lost, nothing was spent.
 		log.FromContext(ctx).V(1).Info("Lost the right to rent", "instance", instance.Name)
+		r.noteLostRent(details, "LostTheRight")
 		return true, r.dropOrphanPassword(ctx, instance)
 	}
 	//warmpool:gate rent-needs-the-journal
 	if err != nil {
+		r.noteLostRent(details, reasonPrepareFailed)
 		admission.Decision, admission.Reason, admission.Message = planner.DecisionDeferred, reasonPrepareFailed, "The attempt cannot be written into the status, so nothing is rented; it is tried again: "+err.Error()
 		return false, nil
 	}
 	outcome := r.executeRent(ctx, in, instance, &attempt, &request)
+	r.noteRentOutcome(details, &outcome)
 	in.session.dropOffers(attempt.MachineID)
 	in.session.noteRent(candidate.Pool.Key, &outcome, r.Clock.Now())
 	return true, r.recordOutcome(ctx, instance, attempt.Number, &outcome)

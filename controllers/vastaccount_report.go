@@ -49,6 +49,7 @@ func (r *VastAccountReconciler) reportAccount(ctx context.Context, in *sweepInpu
 	}
 	written()
 	r.accountEvents(before, account)
+	noteBudget(r.Audit, "VastAccount", account, before.Status.Conditions, account.Status.Conditions)
 	return nil
 }
 
@@ -206,8 +207,8 @@ func identityCondition(in *sweepInput, account *warmpool.VastAccount, twin strin
 		answer.reason, answer.message = planner.ReasonIdentityUnverified, "It is not known whose key it is: Vast.ai says so when it accepts the key."
 	default:
 		answer.reason = planner.ReasonAccountIdentityChanged
-		answer.message = fmt.Sprintf("The key belongs to Vast.ai user %d, but this account was user %d. Nothing is rented or ended: the rentals of user %d are out of reach and bill on. Put a key of that user back into the Secret.",
-			in.link.user.ID, pinnedUser(account, in.link.user.ID), pinnedUser(account, in.link.user.ID))
+		answer.message = fmt.Sprintf("The key belongs to Vast.ai user %d, but this account was user %d. Nothing is rented or ended: the rentals of user %d are out of reach and bill on. Put a key of that user back into the Secret. If user %d is the right one, name it in spec.expectedUserID: it is taken as soon as no instance of this account may bill.",
+			in.link.user.ID, pinnedUser(account, in.link.user.ID), pinnedUser(account, in.link.user.ID), in.link.user.ID)
 	}
 	return answer
 }

@@ -207,6 +207,7 @@ func (r *VastAccountReconciler) executeSweep(ctx context.Context, in *sweepInput
 		in.instances[k] = *after
 		for _, note := range happened {
 			r.event(after, note.warning, note.reason, "Sweep", note.message)
+			r.noteResolution(after, &note)
 		}
 	}
 	//warmpool:gate scale-down-after-a-trusted-list

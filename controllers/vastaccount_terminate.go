@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/audit"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/planner"
 )
@@ -114,6 +115,7 @@ func (r *VastAccountReconciler) planTerminate(in *terminateInput) planner.Termin
 	if in.session.latest != nil {
 		input.Sweep = *in.session.latest
 	}
+	r.noteEmergency(in)
 	if in.account.Spec.Mode == warmpool.AccountEmergencyStop {
 		var listing *fleet.Listing
 		if in.session.lastTrusted != nil {
@@ -205,6 +207,9 @@ func (r *VastAccountReconciler) release(ctx context.Context, in *terminateInput,
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	if release.Reason == planner.ReasonAbandoned {
+		r.noteAbandonment(updated, release, message)
+	}
 	if release.Reason != planner.ReasonNeverRented {
 		r.event(updated, release.Reason == planner.ReasonAbandoned, release.Reason, "Terminate", message)
 	}
@@ -289,7 +294,10 @@ func (r *VastAccountReconciler) destroy(ctx context.Context, in *terminateInput,
 	}
 	log.FromContext(ctx).Info("Destroying", "rental", destroy.RentalID, "usdPerHour", destroy.USDPerHour.String(),
 		"reason", destroy.Reason, "request", destroy.Request)
+	details := destroyDetails(in, destroy)
+	noteAct(r.Audit, auditDestroy, audit.OutcomeStarted, details)
 	err := in.link.provider.DestroyRental(ctx, destroy.RentalID)
+	r.noteDestroyOutcome(details, err)
 	if fleet.KindOf(err) == fleet.KindNotSent {
 		return err
 	}

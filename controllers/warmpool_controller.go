@@ -36,6 +36,8 @@ type WarmPoolReconciler struct {
 	APIReader client.Reader
 	// Events tells people about transitions.
 	Events events.EventRecorder
+	// Audit records when a budget acts; nil records nothing.
+	Audit Auditor
 	// LastTrustedSweep says when this process last read the account's instances.
 	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Clock is the only clock.

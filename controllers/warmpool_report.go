@@ -48,6 +48,7 @@ func (r *WarmPoolReconciler) report(ctx context.Context, in *poolInput, plan *po
 		return quietConflict(err)
 	}
 	r.poolEvents(before, in.pool)
+	noteBudget(r.Audit, "WarmPool", in.pool, before.Status.Conditions, in.pool.Status.Conditions)
 	return nil
 }
 

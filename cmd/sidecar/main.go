@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/warmpool-dev/warmpool/internal/audit"
+	"github.com/warmpool-dev/warmpool/internal/audithead"
 	"github.com/warmpool-dev/warmpool/internal/comfyui"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/legacyapi"
@@ -52,11 +54,14 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := openAudit(ctx, direct, &settings)
+	records, err := openAudit(ctx, direct, &settings, logger)
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(ctx, &settings, &parts{direct, records, logger}), records.Close())
+	publishing := publishHeads(ctx, direct, records, settings.Pool.Namespace)
+	err = serve(ctx, &settings, &parts{direct, records, logger})
+	publishing()
+	return errors.Join(err, records.Close())
 }
 
 // parts are what the server is made of.
@@ -116,15 +121,43 @@ func serverOptions(settings *options.Sidecar, made *parts) legacyapi.Options {
 	}
 }
 
+// auditComponent is the sidecar's name in the audit log.
+const auditComponent = "sidecar"
+
 // openAudit opens the log with the salt of the Secret.
-func openAudit(ctx context.Context, direct client.Client, settings *options.Sidecar) (*audit.Log, error) {
+func openAudit(ctx context.Context, direct client.Client, settings *options.Sidecar, logger logr.Logger) (*audit.Log, error) {
 	var secret corev1.Secret
 	key := types.NamespacedName{Namespace: settings.Pool.Namespace, Name: settings.Secret}
 	if err := direct.Get(ctx, key, &secret); err != nil {
 		return nil, fmt.Errorf("reading Secret %s, which holds ADMIN_API_KEY and AUDIT_SALT (kubectl -n %s create secret generic %s --from-env-file=.env): %w",
 			key, key.Namespace, key.Name, err)
 	}
-	return audit.Open(audit.Options{Dir: settings.AuditDir, Component: "sidecar", Salt: string(secret.Data[audit.SaltVariable])})
+	salt := strings.TrimSpace(string(secret.Data[audit.SaltVariable]))
+	return audit.Open(audit.Options{Dir: settings.AuditDir, Component: auditComponent, Salt: salt, Observer: observer{logger.WithName("audit")}})
+}
+
+// observer logs what the log itself cannot do; the API counts and answers the rest.
+type observer struct{ logger logr.Logger }
+
+// Recorded implements audit.Observer.
+func (observer) Recorded(*audit.Record) {}
+
+// Failed implements audit.Observer.
+func (o observer) Failed(_ *audit.Entry, err error) { o.logger.Error(err, "Keeping the audit log failed") }
+
+// publishHeads publishes the head of the log until ctx ends. The function that it
+// returns waits for the last one.
+func publishHeads(ctx context.Context, direct client.Client, records *audit.Log, namespace string) (wait func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		records.PublishHeads(ctx, audithead.New(direct, namespace, auditComponent), audit.DefaultPublishPeriod, clock.RealClock{})
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // certificates returns the settings of HTTPS, nil for plain HTTP.

@@ -72,6 +72,7 @@ func (c *cluster) allowManager(ctx context.Context, root string) error {
 	rules, key := role.Rules, metav1.ObjectMeta{Name: role.Name}
 	role = &rbacv1.ClusterRole{ObjectMeta: key}
 	return errors.Join(
+		c.allowAuditHead(ctx, root),
 		c.ensure(ctx, role, func() { role.Rules = rules }),
 		c.ensure(ctx, binding, func() {
 			binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: key.Name}
@@ -104,6 +105,24 @@ func (c *cluster) allowSidecar(ctx context.Context, root string) error {
 		}
 	}
 	return nil
+}
+
+// allowAuditHead lets the manager publish the head of its audit log.
+func (c *cluster) allowAuditHead(ctx context.Context, root string) error {
+	role := &rbacv1.Role{}
+	if err := readManifest(filepath.Join(root, "config", "rbac", "audit_head_role.yaml"), role); err != nil {
+		return err
+	}
+	rules, key := role.Rules, metav1.ObjectMeta{Namespace: namespace, Name: role.Name}
+	role = &rbacv1.Role{ObjectMeta: key}
+	binding := &rbacv1.RoleBinding{ObjectMeta: key}
+	return errors.Join(
+		c.ensure(ctx, role, func() { role.Rules = rules }),
+		c.ensure(ctx, binding, func() {
+			binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: key.Name}
+			binding.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: localplane.Manager}}
+		}),
+	)
 }
 
 // samples are the account and the pool of config/samples.

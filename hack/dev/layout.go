@@ -126,7 +126,7 @@ func childEnvironment(environ []string, secrets dotEnv, added ...string) []strin
 	kept := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		_, secret := secrets[name]
-		return secret || name == keyVariable || name == "KUBECONFIG" ||
+		return secret || name == keyVariable || name == saltVariable || name == "KUBECONFIG" ||
 			strings.HasPrefix(name, "WARMPOOL_") || strings.HasPrefix(name, "VASTSIM_") || strings.HasPrefix(name, "ETCD_")
 	})
 	return append(kept, added...)

@@ -64,6 +64,7 @@ func runOnce(stop *stopper, s *stack) error {
 		{"scaled down", ending, p.scalesDown},
 		{"deleted", ending, p.deletes},
 		{"checked", deciding, p.checksMeter},
+		{"audited", deciding, p.checksAudit},
 	})
 	if err != nil && stop.asked().Err() == nil {
 		s.out.say("FAILED: %v", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,6 +34,10 @@ type operatorProcess struct {
 // startOperator starts the manager and keeps it running until stop. An empty
 // vastURL is the real Vast.ai.
 func (s *stack) startOperator(ctx context.Context, env []string, vastURL string) (*operatorProcess, error) {
+	salt, err := s.place.auditSalt(s.secrets, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
 	// Nothing real waits for the end of a simulation.
 	patience := 5 * time.Second
 	if s.options.real {
@@ -42,11 +47,12 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 		say: s.out.say, grace: patience + 5*time.Second, ended: make(chan struct{}),
 		spec: process.Spec{
 			Name: "the manager", Program: filepath.Join(s.place.binaries, "manager"), Directory: s.place.root,
-			Environment: env, Log: s.place.log("manager"),
+			Environment: append(slices.Clip(env), saltVariable+"="+salt), Log: s.place.log("manager"),
 			Arguments: []string{
 				"--kubeconfig=" + filepath.Join(s.place.state, "manager.kubeconfig"),
 				// The next manager starts only when the last one is known to be gone.
 				"--leader-elect=false", "--shutdown-timeout=" + patience.String(),
+				"--audit-dir=" + s.place.audit(), "--audit-head-namespace=" + namespace,
 			},
 		},
 	}
@@ -68,23 +74,19 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 // start starts the manager on ports that are free now.
 func (o *operatorProcess) start(ctx context.Context) error {
 	spec := o.spec
-	var ports [2]string
-	for k := range ports {
-		port, err := localplane.FreePort(ctx)
-		if err != nil {
-			return err
-		}
-		ports[k] = net.JoinHostPort(localplane.Loopback, port)
+	ports, err := localplane.FreePorts(ctx, 2)
+	if err != nil {
+		return err
 	}
-	spec.Arguments = append(slices.Clip(spec.Arguments),
-		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1])
+	metrics, health := net.JoinHostPort(localplane.Loopback, ports[0]), net.JoinHostPort(localplane.Loopback, ports[1])
+	spec.Arguments = append(slices.Clip(spec.Arguments), "--metrics-bind-address="+metrics, "--health-probe-bind-address="+health)
 	started, err := process.Start(&spec)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.current, o.metrics, o.spec.Add = started, "http://"+ports[0]+"/metrics", true
+	o.current, o.metrics, o.spec.Add = started, "http://"+metrics+"/metrics", true
 	return nil
 }
 

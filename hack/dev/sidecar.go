@@ -14,35 +14,30 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/warmpool-dev/warmpool/internal/audit"
 	"github.com/warmpool-dev/warmpool/internal/legacyapi"
 	"github.com/warmpool-dev/warmpool/internal/localplane"
 	"github.com/warmpool-dev/warmpool/internal/process"
 )
 
 const (
-	// adminVariable and saltVariable are what the sidecar needs in .env and in the Secret.
+	// adminVariable holds the admin key in .env and in the Secret.
 	adminVariable = "ADMIN_API_KEY"
-	saltVariable  = audit.SaltVariable
 	// sidecarPatience is how long running requests may take at the end.
 	sidecarPatience = 5 * time.Second
 )
 
-// withSidecarSecrets adds an admin key and a salt to what the Secret shall hold:
-// those of .env when they can be used, and new ones otherwise.
-func withSidecarSecrets(credentials, secrets dotEnv) error {
-	for name, check := range map[string]func(string) error{adminVariable: legacyapi.CheckAdminKey, saltVariable: audit.CheckSalt} {
-		if given := secrets[name]; check(given) == nil {
-			credentials[name] = given
-			continue
-		}
-		fresh := make([]byte, 24)
-		if _, err := rand.Read(fresh); err != nil {
-			return fmt.Errorf("making %s: %w", name, err)
-		}
-		credentials[name] = hex.EncodeToString(fresh)
+// withSidecarSecrets adds an admin key and the salt to what the Secret shall hold:
+// the key of .env when it can be used, and a new one otherwise.
+func withSidecarSecrets(credentials, secrets dotEnv, salt string) {
+	credentials[saltVariable] = salt
+	if given := secrets[adminVariable]; legacyapi.CheckAdminKey(given) == nil {
+		credentials[adminVariable] = given
+		return
 	}
-	return nil
+	const keyBytes = 24
+	made := make([]byte, keyBytes)
+	_, _ = rand.Read(made) // it never fails
+	credentials[adminVariable] = hex.EncodeToString(made)
 }
 
 // sidecar is the running sidecar; nil when it was not asked for.
@@ -63,10 +58,11 @@ func (s *stack) startSidecar(ctx context.Context, env []string, key string) (*si
 	if err != nil {
 		return nil, err
 	}
-	healthPort, err := localplane.FreePort(ctx)
+	free, err := localplane.FreePorts(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
+	healthPort := free[0]
 	started := &sidecar{
 		URL: "http://localhost:" + port, ready: "http://" + net.JoinHostPort(localplane.Loopback, healthPort) + "/readyz", key: key,
 	}
@@ -74,7 +70,7 @@ func (s *stack) startSidecar(ctx context.Context, env []string, key string) (*si
 		"--kubeconfig=" + filepath.Join(s.place.state, "sidecar.kubeconfig"), "--pool=" + namespace + "/" + poolName,
 		"--deployment=" + namespace + "/warmpool-manager", "--bind-address=" + net.JoinHostPort(localplane.Loopback, port),
 		"--metrics-bind-address=0", "--health-probe-bind-address=" + net.JoinHostPort(localplane.Loopback, healthPort),
-		"--audit-dir=" + filepath.Join(s.place.state, "audit"), "--shutdown-timeout=" + sidecarPatience.String(),
+		"--audit-dir=" + s.place.audit(), "--shutdown-timeout=" + sidecarPatience.String(),
 	}
 	if s.options.verbose {
 		arguments = append(arguments, "--log-level=1")
@@ -107,12 +103,12 @@ func (s *stack) sidecarPort(ctx context.Context) (string, error) {
 	if err == nil {
 		return port, listener.Close()
 	}
-	free, err := localplane.FreePort(ctx)
+	free, err := localplane.FreePorts(ctx, 1)
 	if err != nil {
 		return "", err
 	}
-	s.out.say("Port %s is taken, so the legacy API is on port %s. Give another one with --sidecar-port.", port, free)
-	return free, nil
+	s.out.say("Port %s is taken, so the legacy API is on port %s. Give another one with --sidecar-port.", port, free[0])
+	return free[0], nil
 }
 
 // await waits until the sidecar can answer.

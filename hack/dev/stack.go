@@ -61,9 +61,11 @@ func (s *stack) start(ctx context.Context) error {
 	}
 	s.watch(s.plane.Etcd)
 	s.watch(s.plane.API)
-	if err = withSidecarSecrets(credentials, s.secrets); err != nil {
+	salt, err := s.place.auditSalt(s.secrets, os.LookupEnv)
+	if err != nil {
 		return err
 	}
+	withSidecarSecrets(credentials, s.secrets, salt)
 	if err = s.fillCluster(ctx, credentials); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ func gates() []Gate {
 		sizeGates(), endGates(), leakGates(), adoptionGates(), healthGates(),
 		connectionGates(), rentGates(), sweepGates(), letGoGates(), poolGates(), instanceGates(),
 		refusalGates(), clientGates(), readingGates(), secretGates(), nounGates(), leaseGates(), proberGates(),
-		ledgerGates(), claimGates(),
+		ledgerGates(), claimGates(), auditGates(),
 	)
 }
 
@@ -402,6 +402,7 @@ func rentGates() []Gate {
 		{"password-delete-its-own", "I8", "deleting a Secret that is not ours", "TestTheOwnPasswordIsNobodyElses", never()},
 		{"journal-optimistic-lock", "I2", "two leaders that both win the right to rent", nothing, instead("r.Client.Status().Update(ctx, journaled)", "r.Client.Status().Patch(ctx, journaled, client.MergeFrom(instance))")},
 		{"rent-needs-the-journal", "I2", "a call before its intent is written down", nothing, never()},
+		{"rent-needs-the-audit-record", "I2", "a call before its intent is in the audit log", "TestNothingIsRentedWithoutItsRecord", never()},
 		{"journal-keeps-the-newest", "I2", "two attempts with one number, and so with one label", room, instead("attempts[:len(attempts)-1]", "attempts")},
 		{"journal-keeps-what-may-have-rented", "I2", "the journal forgetting an attempt that may have rented", room, without("a.Outcome == warmpool.AttemptRejected && ")},
 		{"journal-keeps-what-still-bills", "I2", "the journal forgetting a rental that is not gone", room, without(" && (a.RentalID == 0 || a.RentalGone)")},

@@ -80,9 +80,10 @@ func listComponents(dir string) ([]string, error) {
 type line struct {
 	// text has no line feed. What is longer than a record can be is cut.
 	text []byte
-	// number counts from 1, end is the offset behind the line feed.
-	number int
-	end    int64
+	// number counts from 1, start and end are the offsets of its first byte and of
+	// the one behind the line feed.
+	number     int
+	start, end int64
 	// whole is false for a last line without a line feed.
 	whole bool
 }
@@ -100,6 +101,7 @@ func newLineReader(source io.Reader) *lineReader {
 
 // next returns the next line, or io.EOF behind the last one.
 func (r *lineReader) next() (line, error) {
+	start := r.offset
 	text, err := r.reader.ReadSlice('\n')
 	r.offset += int64(len(text))
 	if len(text) == 0 && err != nil {
@@ -110,10 +112,10 @@ func (r *lineReader) next() (line, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return line{}, err
 		}
-		text, whole := trimLineFeed(text)
-		return line{text: text, number: r.number, end: r.offset, whole: whole}, nil
+		trimmed, whole := trimLineFeed(text)
+		return line{text: trimmed, number: r.number, start: start, end: r.offset, whole: whole}, nil
 	}
-	long := line{text: append([]byte(nil), text...), number: r.number}
+	long := line{text: append([]byte(nil), text...), number: r.number, start: start}
 	for errors.Is(err, bufio.ErrBufferFull) {
 		text, err = r.reader.ReadSlice('\n')
 		r.offset += int64(len(text))

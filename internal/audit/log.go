@@ -34,6 +34,9 @@ type Options struct {
 	// MaxBytes and MaxAge rotate files, Retention deletes them. Zero is the default.
 	MaxBytes          int64
 	MaxAge, Retention time.Duration
+	// Standby leaves the files alone until the first record, or Ready: for a
+	// process that waits while another one writes them.
+	Standby bool
 	// Secrets are values that must never appear. RegisterSecrets adds more.
 	Secrets []string
 	// Clock tells the time of records; nil is the real one.
@@ -42,8 +45,8 @@ type Options struct {
 	Observer Observer
 }
 
-// Observer counts records. It is called by the log's own goroutine and must not
-// block, nor call the log.
+// Observer counts records. It is called by the log's own goroutine and by those
+// of Note's callers, and must not block, nor call the log.
 type Observer interface {
 	// Recorded is called for every record that is durable.
 	Recorded(record *Record)
@@ -81,6 +84,7 @@ type Log struct {
 	writer   *writer
 
 	waiting chan *pendingEntry
+	opening chan chan error
 	quit    chan struct{}
 	stopped chan struct{}
 	closing sync.Once
@@ -114,12 +118,14 @@ func Open(options Options) (*Log, error) { //nolint:gocritic // options are read
 	l := &Log{
 		salt: options.Salt, redactor: newRedactor(), observer: options.Observer,
 		writer:  newWriter(&options, key),
-		waiting: make(chan *pendingEntry, maxWaiting), quit: make(chan struct{}), stopped: make(chan struct{}),
+		waiting: make(chan *pendingEntry, maxWaiting), opening: make(chan chan error), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	l.redactor.register(append([]string{options.Salt}, options.Secrets...))
 	l.writer.failed = func(err error) { l.failed(nil, err) }
 	l.writer.recorded = l.recorded
-	l.note(l.writer.ready())
+	if !options.Standby {
+		l.note(l.writer.ready())
+	}
 	go l.run()
 	return l, nil
 }
@@ -135,6 +141,20 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: sizes and ages must not be negative", errBadOption)
 	}
 	return CheckSalt(o.Salt)
+}
+
+// Ready opens the files of a log that stood by, or tries again to, and says
+// whether it can be written. It blocks for that long.
+func (l *Log) Ready(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case l.opening <- answer:
+		return <-answer
+	case <-l.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("opening the audit log: %w", ctx.Err())
+	}
 }
 
 // Append records an entry and returns when the record is durable. It blocks for
@@ -184,6 +204,9 @@ func (l *Log) Note(entry *Entry) error {
 				err = ErrBusy
 			}
 		}
+	}
+	if pending != nil {
+		entry = &pending.entry
 	}
 	l.failed(entry, err)
 	return err
@@ -256,6 +279,10 @@ func (l *Log) run() {
 		select {
 		case first := <-l.waiting:
 			l.commit(first)
+		case answer := <-l.opening:
+			err := l.writer.ready()
+			l.note(err)
+			answer <- err
 		case <-l.quit:
 			for {
 				select {

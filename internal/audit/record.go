@@ -119,25 +119,35 @@ func DecodeRecord(line []byte) (Record, error) {
 	if err := json.Unmarshal(line, &w); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", errNotRecord, err)
 	}
+	if err := w.check(); err != nil {
+		return Record{}, err
+	}
 	at, err := time.Parse(timeLayout, w.Time)
-	switch {
-	case w.Version != formatVersion:
-		return Record{}, fmt.Errorf("%w: it has version %d, this program reads version %d", errNotRecord, w.Version, formatVersion)
-	case err != nil:
+	if err != nil {
 		return Record{}, fmt.Errorf("%w: its time cannot be read", errNotRecord)
-	case w.Sequence == 0:
-		return Record{}, fmt.Errorf("%w: it has no sequence", errNotRecord)
-	case !isHex(w.Log, idDigits) || !isHex(w.Key, idDigits):
-		return Record{}, fmt.Errorf("%w: it does not name its log and key", errNotRecord)
-	case !isHex(w.Previous, 2*sha256.Size) || !isHex(w.MAC, 2*sha256.Size):
-		return Record{}, fmt.Errorf("%w: it has no hashes", errNotRecord)
-	case !w.Actor.isValid():
-		return Record{}, fmt.Errorf("%w: its actor is no fingerprint", errNotRecord)
 	}
 	return Record{
 		Log: w.Log, Key: w.Key, Sequence: w.Sequence, Time: at.UTC(), Actor: w.Actor, Peer: w.Peer, Route: w.Route,
 		Action: w.Action, Outcome: w.Outcome, Details: w.Details, Previous: w.Previous, MAC: w.MAC, Hash: hashOf(line),
 	}, nil
+}
+
+// check says which part is missing.
+func (w *wire) check() error {
+	switch {
+	case w.Version != formatVersion:
+		return fmt.Errorf("%w: it has version %d, this program reads version %d", errNotRecord, w.Version, formatVersion)
+	case w.Sequence == 0:
+		return fmt.Errorf("%w: it has no sequence", errNotRecord)
+	case !isHex(w.Log, idDigits) || !isHex(w.Key, idDigits):
+		return fmt.Errorf("%w: it does not name its log and key", errNotRecord)
+	case !isHex(w.Previous, 2*sha256.Size) || !isHex(w.MAC, 2*sha256.Size):
+		return fmt.Errorf("%w: it has no hashes", errNotRecord)
+	case !w.Actor.isValid():
+		return fmt.Errorf("%w: its actor is no fingerprint", errNotRecord)
+	default:
+		return nil
+	}
 }
 
 // head returns the record as a head.

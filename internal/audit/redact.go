@@ -21,6 +21,8 @@ const (
 	maxDetailsBytes = 8 << 10
 	maxRoute        = 256
 	maxWord         = 64
+	// maxScanned bounds how much of a text is looked at.
+	maxScanned = 1 << 20
 )
 
 const (
@@ -139,8 +141,7 @@ func isSecretName(name string) bool {
 
 // text removes secrets, makes the text valid UTF-8 in one line, and cuts it at a rune.
 func (r *redactor) text(text string, limit int) string {
-	text = r.literals(text)
-	text = strings.ToValidUTF8(text, "�")
+	text = strings.ToValidUTF8(r.literals(text), "�")
 	if scanned := 16 * limit; len(text) > scanned {
 		// The patterns are slow on megabytes. Cut between words, so that no half
 		// of a secret escapes them; one endless word is cut where it is.
@@ -175,9 +176,17 @@ func cutAt(text string, limit int) string {
 func (r *redactor) literals(text string) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	isCut := len(text) > maxScanned
+	if isCut {
+		text = text[:maxScanned]
+	}
 	for _, secret := range r.ordered {
 		//warmpool:gate audit-registered-secrets
 		text = strings.ReplaceAll(text, secret, placeholder)
+	}
+	if isCut && len(r.ordered) > 0 {
+		// A secret may have been cut in two.
+		text = text[:max(len(text)-len(r.ordered[0]), 0)]
 	}
 	return text
 }

@@ -39,8 +39,8 @@ func (w *writer) tryExpire() error {
 	}
 	through := segments[old].first - 1
 	record := w.own(ActionLogExpired, Details{"through": number(through), "files": Number(int64(old))})
-	if err := w.put([]*Record{record}); err != nil {
-		return err
+	if putErr := w.put([]*Record{record}); putErr != nil {
+		return errors.Join(err, putErr)
 	}
 	failures := []error{err}
 	for _, gone := range segments[:old] {
@@ -61,7 +61,7 @@ func firstRecord(path string) (*Record, error) {
 	defer func() { _ = file.Close() }() //nolint:errcheck // it was only read
 	first, err := newLineReader(file).next()
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // an empty file has no record yet
+		return nil, nil //nolint:nilnil // an empty file has no record yet
 	}
 	record, err := DecodeRecord(first.text)
 	if err != nil {

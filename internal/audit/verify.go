@@ -77,7 +77,7 @@ type Report struct {
 	UnknownSalts int
 	// TornBytes is the size of an unfinished last line: a crash left it, or it is
 	// being written. No caller was told that it is durable.
-	TornBytes int
+	TornBytes int64
 	// TornFiles are those in which unfinished ends were set aside.
 	TornFiles []string
 	// HeadIsOlder is true when the published head was let go by age, so that it
@@ -150,20 +150,9 @@ type place struct {
 }
 
 func newVerifier(options *VerifyOptions) (*verifier, []segment, error) {
-	component := options.Component
-	if component == "" {
-		components, err := listComponents(options.Dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		switch len(components) {
-		case 0:
-			return nil, nil, fmt.Errorf("%w: %s holds no files named %s<component>-<number>%s", ErrNoLog, options.Dir, filePrefix, fileSuffix)
-		case 1:
-			component = components[0]
-		default:
-			return nil, nil, fmt.Errorf("%w: %s holds those of %s: name one with --component", ErrNoLog, options.Dir, strings.Join(components, ", "))
-		}
+	component, err := componentOf(options)
+	if err != nil {
+		return nil, nil, err
 	}
 	segments, err := listSegments(options.Dir, component)
 	if err != nil {
@@ -172,22 +161,50 @@ func newVerifier(options *VerifyOptions) (*verifier, []segment, error) {
 	if len(segments) == 0 && options.Head == nil {
 		return nil, nil, fmt.Errorf("%w: %s holds no files named %s%s-<number>%s", ErrNoLog, options.Dir, filePrefix, component, fileSuffix)
 	}
-	v := &verifier{options: options, seals: map[string]*sealer{}, report: Report{Component: component}}
-	for _, salt := range options.Salts {
+	v := &verifier{options: options, report: Report{Component: component}}
+	if v.seals, err = sealersOf(options.Salts); err != nil {
+		return nil, nil, err
+	}
+	v.report.TornFiles, err = filepath.Glob(filepath.Join(options.Dir, filePrefix+component+"-*"+tornSuffix))
+	return v, segments, err
+}
+
+// componentOf is the component that is asked for, or the only one.
+func componentOf(options *VerifyOptions) (string, error) {
+	if options.Component != "" {
+		return options.Component, nil
+	}
+	components, err := listComponents(options.Dir)
+	if err != nil {
+		return "", err
+	}
+	switch len(components) {
+	case 0:
+		return "", fmt.Errorf("%w: %s holds no files named %s<component>-<number>%s", ErrNoLog, options.Dir, filePrefix, fileSuffix)
+	case 1:
+		return components[0], nil
+	default:
+		return "", fmt.Errorf("%w: %s holds those of %s: name one with --component", ErrNoLog, options.Dir, strings.Join(components, ", "))
+	}
+}
+
+// sealersOf derives the keys of the salts, by their names.
+func sealersOf(salts []string) (map[string]*sealer, error) {
+	seals := map[string]*sealer{}
+	for _, salt := range salts {
 		if salt == "" {
 			continue
 		}
 		key, err := deriveKey(salt)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		v.seals[key.id] = newSealer(key)
+		seals[key.id] = newSealer(key)
 	}
-	if len(v.seals) == 0 {
-		return nil, nil, fmt.Errorf("%w: set AUDIT_SALT, or give --salt-file", ErrNoSalt)
+	if len(seals) == 0 {
+		return nil, fmt.Errorf("%w: set %s, or give --salt-file", ErrNoSalt, SaltVariable)
 	}
-	v.report.TornFiles, err = filepath.Glob(filepath.Join(options.Dir, filePrefix+component+"-*"+tornSuffix))
-	return v, segments, err
+	return seals, nil
 }
 
 // lineSource reads the lines of all files.
@@ -244,20 +261,15 @@ func (v *verifier) isTorn(source *lineSource, next *line) bool {
 	if next.whole || !source.isLast() {
 		return false
 	}
-	v.report.TornBytes = len(next.text)
+	v.report.TornBytes = next.end - next.start
 	return true
 }
 
 // step verifies one line.
 func (v *verifier) step(ctx context.Context, source *lineSource, next *line) error {
 	at := place{file: source.segment().path, line: next.number}
-	record, err := DecodeRecord(next.text)
-	switch {
-	case err != nil:
-		v.breaks(at, v.expected(source), ProblemAltered, "The line was altered: "+err.Error()+".")
-		return nil
-	case !next.whole:
-		v.breaks(at, record.Sequence, ProblemAltered, "The line feed at the end of the file was removed.")
+	record, isRecord := v.decode(source, at, next)
+	if !isRecord {
 		return nil
 	}
 	if broken := v.checkSignature(next.text, &record); broken != nil {
@@ -273,6 +285,20 @@ func (v *verifier) step(ctx context.Context, source *lineSource, next *line) err
 	}
 	v.accept(at, &record)
 	return nil
+}
+
+// decode reads a line, and says what is wrong with its form.
+func (v *verifier) decode(source *lineSource, at place, next *line) (Record, bool) {
+	record, err := DecodeRecord(next.text)
+	switch {
+	case err != nil:
+		v.breaks(at, v.expected(source), ProblemAltered, "The line was altered: "+err.Error()+".")
+	case !next.whole:
+		v.breaks(at, record.Sequence, ProblemAltered, "The line feed at the end of the file was removed.")
+	default:
+		return record, true
+	}
+	return Record{}, false
 }
 
 // expected is the sequence that has to come next.
@@ -361,7 +387,7 @@ func (v *verifier) accept(at place, record *Record) {
 	if _, known := v.seals[record.Key]; known {
 		v.unvouched = nil
 		if through, isNumber := record.Details["through"].Int(); record.Action == ActionLogExpired && isNumber && through > 0 {
-			v.expired = max(v.expired, uint64(through)) //nolint:gosec // positive
+			v.expired = max(v.expired, uint64(through))
 		}
 	} else {
 		r.UnknownSalts++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -19,6 +20,8 @@ type writer struct {
 	maxAge, retention time.Duration
 	clock             clock.PassiveClock
 	seal              *sealer
+	// sync makes a file durable; tests put something slow or broken here.
+	sync func(*os.File) error
 	// failed and recorded tell the observer.
 	failed   func(error)
 	recorded func(*Record)
@@ -42,7 +45,7 @@ type writer struct {
 func newWriter(options *Options, key signingKey) *writer {
 	w := &writer{
 		dir: options.Dir, component: options.Component, maxBytes: options.MaxBytes, maxAge: options.MaxAge,
-		retention: options.Retention, clock: options.Clock, seal: newSealer(key),
+		retention: options.Retention, clock: options.Clock, seal: newSealer(key), sync: (*os.File).Sync,
 	}
 	if w.clock == nil {
 		w.clock = clock.RealClock{}
@@ -75,7 +78,7 @@ func (w *writer) write(records []*Record) error {
 	return w.put(records)
 }
 
-var errFileGone = errors.New("the audit file that was being written is gone or was replaced")
+var errFileGone = errors.New("somebody else replaced or changed the audit file that was being written")
 
 // ready finds the end of the log and opens its last file, unless that was done.
 func (w *writer) ready() error {
@@ -124,14 +127,15 @@ func (w *writer) putOwn() error {
 	return nil
 }
 
-// isInPlace is false when the file was deleted or replaced under its name.
+// isInPlace is false when the file was deleted or replaced under its name, or has
+// another size than we left it with.
 func (w *writer) isInPlace() bool {
 	open, err := w.file.Stat()
 	if err != nil {
 		return false
 	}
 	named, err := os.Stat(w.file.Name())
-	return err == nil && os.SameFile(open, named)
+	return err == nil && os.SameFile(open, named) && open.Size() == w.size
 }
 
 // tail is where a log goes on.
@@ -184,16 +188,16 @@ func (w *writer) findTail() (*tail, error) {
 	if err != nil {
 		return nil, err
 	}
-	for k := len(segments) - 1; k >= 0; k-- {
-		path := segments[k].path
-		found, err := scanSegment(path, w.seal)
-		if err != nil {
-			return nil, err
+	for _, each := range slices.Backward(segments) {
+		path := each.path
+		found, scanErr := scanSegment(path, w.seal)
+		if scanErr != nil {
+			return nil, scanErr
 		}
 		if found.size > found.good {
-			count, err := setAside(path, found.good)
-			if err != nil {
-				return nil, err
+			count, tornErr := setAside(path, found.good)
+			if tornErr != nil {
+				return nil, tornErr
 			}
 			w.owed = append(w.owed, w.own(ActionLogRecovered, Details{"file": Text(filepath.Base(path) + tornSuffix), "bytes": Number(count)}))
 		}
@@ -210,7 +214,7 @@ func (w *writer) findTail() (*tail, error) {
 // start begins a new log.
 func (w *writer) start() error {
 	var name [idDigits / 2]byte
-	_, _ = rand.Read(name[:]) //nolint:errcheck // it never fails
+	_, _ = rand.Read(name[:])
 	w.log = hex.EncodeToString(name[:])
 	w.opening = w.own(ActionLogStarted, Details{"component": Text(w.component)})
 	return w.create()
@@ -289,7 +293,7 @@ func (w *writer) flush() error {
 		return fmt.Errorf("writing the audit log: %w", err)
 	}
 	//warmpool:gate audit-synced-before-the-answer
-	if err = w.file.Sync(); err != nil {
+	if err = w.sync(w.file); err != nil {
 		// After a failed sync nothing is known about what is on the disk: the
 		// next write reads it again.
 		w.letGo()

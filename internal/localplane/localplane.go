@@ -175,9 +175,11 @@ func writeServiceAccountKey(directory string) error {
 func (p *Plane) StartAPIServer(ctx context.Context) (err error) {
 	port, address := p.settings.Port, p.settings.Address
 	if port == "" {
-		if port, err = FreePort(ctx); err != nil {
-			return err
+		free, portErr := FreePorts(ctx, 1)
+		if portErr != nil {
+			return portErr
 		}
+		port = free[0]
 	}
 	p.URL = "https://" + net.JoinHostPort(address, port)
 	p.API, err = p.run(p.API != nil, "kube-apiserver", append([]string{
@@ -270,13 +272,22 @@ func (p *Plane) WriteKubeconfig(user, namespace, path string) error {
 	return nil
 }
 
-// FreePort returns a port of loopback that nobody listens on at this moment.
-func FreePort(ctx context.Context) (string, error) {
+// FreePorts returns so many ports of loopback that nobody listens on at this
+// moment. All are held until the last is found: one that is let go of may be
+// the next one found.
+func FreePorts(ctx context.Context, count int) (ports []string, err error) {
 	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", net.JoinHostPort(Loopback, "0"))
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+	for range count {
+		listener, listenErr := listen.Listen(ctx, "tcp", net.JoinHostPort(Loopback, "0"))
+		if listenErr != nil {
+			return nil, fmt.Errorf("finding a free port: %w", listenErr)
+		}
+		defer func() { err = errors.Join(err, listener.Close()) }()
+		_, port, splitErr := net.SplitHostPort(listener.Addr().String())
+		if splitErr != nil {
+			return nil, fmt.Errorf("reading a free port: %w", splitErr)
+		}
+		ports = append(ports, port)
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, errors.Join(err, listener.Close())
+	return ports, nil
 }

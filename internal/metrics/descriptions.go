@@ -48,6 +48,8 @@ const (
 	nameEnds           = "warmpool_instances_ended_total"
 	nameClaims         = "warmpool_claims"
 	nameClaimBind      = "warmpool_claim_bind_seconds"
+	nameAuditRecords   = "warmpool_audit_records_total"
+	nameAuditFailures  = "warmpool_audit_failures_total"
 )
 
 // Descriptions lists every metric of this package.
@@ -89,5 +91,7 @@ func Descriptions() []Description {
 		{nameRentToReady, "Time from the rent to the first rendered prompt, in seconds.", "histogram", nil},
 		{nameClaimBind, "Time from the creation of a claim until it got its instance, in seconds.", "histogram", nil},
 		{nameEnds, "Instances that were given up or ended, by reason.", "counter", []string{"reason"}},
+		{nameAuditRecords, "Audit records that are durable, by outcome.", "counter", []string{"outcome"}},
+		{nameAuditFailures, "Failures of the audit log: record (an act that could not be recorded) or upkeep (rotation, retention, publishing the head).", "counter", []string{"what"}},
 	}
 }

@@ -129,6 +129,8 @@ func TestEveryMetricIsDescribed(t *testing.T) {
 	recorder.Admission("Deferred", "CostCeilingReached")
 	recorder.RentToReady(time.Minute)
 	recorder.Ended("GpuFault")
+	recorder.AuditRecord("ok")
+	recorder.AuditFailure("record")
 	sent := map[string]bool{}
 	families, err := all.Gather()
 	if err != nil {

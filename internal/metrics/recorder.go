@@ -18,6 +18,8 @@ type Recorder struct {
 	rentToReady  prometheus.Histogram
 	ends         *prometheus.CounterVec
 	claimBind    prometheus.Histogram
+
+	auditRecords, auditFailures *prometheus.CounterVec
 }
 
 // NewRecorder registers the counters.
@@ -38,10 +40,11 @@ func NewRecorder(registry prometheus.Registerer) (*Recorder, error) {
 	r := &Recorder{
 		requests: counter(nameRequests), requestTime: histogram(nameRequestTime, calls), throttle: histogram(nameThrottle, calls),
 		rentOutcomes: counter(nameRentOutcomes), admissions: counter(nameAdmissions), ends: counter(nameEnds),
+		auditRecords: counter(nameAuditRecords), auditFailures: counter(nameAuditFailures),
 		rentToReady: prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameRentToReady, Help: help[nameRentToReady].Help, Buckets: minutes}),
 		claimBind:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameClaimBind, Help: help[nameClaimBind].Help, Buckets: waits}),
 	}
-	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.claimBind} {
+	for _, collector := range []prometheus.Collector{r.requests, r.requestTime, r.throttle, r.rentOutcomes, r.admissions, r.rentToReady, r.ends, r.claimBind, r.auditRecords, r.auditFailures} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -77,3 +80,9 @@ func (r *Recorder) Ended(reason string) { r.ends.WithLabelValues(reason).Inc() }
 
 // ClaimBound observes how long a claim waited for its instance.
 func (r *Recorder) ClaimBound(waited time.Duration) { r.claimBind.Observe(waited.Seconds()) }
+
+// AuditRecord counts an audit record that is durable.
+func (r *Recorder) AuditRecord(outcome string) { r.auditRecords.WithLabelValues(outcome).Inc() }
+
+// AuditFailure counts a failure of the audit log: "record" or "upkeep".
+func (r *Recorder) AuditFailure(what string) { r.auditFailures.WithLabelValues(what).Inc() }

@@ -39,6 +39,7 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 		if err := options.CheckVastURL(cmp.Or(baseURL, settings.VastBaseURL)); err != nil {
 			return nil, err
 		}
+		shared.audit.registerSecret(apiKey)
 		return vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
 			Transport: newOneShot(),

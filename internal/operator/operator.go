@@ -80,10 +80,18 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 	if err != nil {
 		return err
 	}
-	if err := env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx })); err != nil {
+	if err = env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx })); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	if err := addControllers(mgr, &settings, &env, wiring{lease: lease, recorder: recorder, installation: installation}); err != nil {
+	trail, err := openAudit(&settings.Audit, &env, recorder)
+	if err != nil {
+		return err
+	}
+	defer trail.close(env.Logger)
+	if err = trail.publishHeads(mgr, &settings); err != nil {
+		return err
+	}
+	if err = addControllers(mgr, &settings, &env, wiring{lease: lease, recorder: recorder, installation: installation, audit: trail}); err != nil {
 		return err
 	}
 	env.Logger.Info("Starting", "installation", installation, "vast", settings.VastBaseURL, "namespaces", settings.Namespaces)
@@ -158,17 +166,18 @@ type wiring struct {
 	lease        *leaseGuard
 	recorder     *metrics.Recorder
 	installation string
+	audit        *auditing
 }
 
 func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environment, shared wiring) error {
 	account := &controllers.VastAccountReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Connect: connector(settings, env, shared),
-		Lease: shared.lease, Events: mgr.GetEventRecorder("warmpool-account"), Metrics: shared.recorder,
+		Lease: shared.lease, Events: mgr.GetEventRecorder("warmpool-account"), Metrics: shared.recorder, Audit: shared.audit,
 		Clock: env.Clock, InstallationID: shared.installation, Concurrency: settings.AccountConcurrency,
 	}
 	pool := &controllers.WarmPoolReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-pool"),
-		LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock,
+		Audit: shared.audit, LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock,
 	}
 	looks := prober{comfyui.New(comfyui.Options{Clock: env.Clock, WallFloor: env.WallFloor})}
 	instance := &controllers.WarmInstanceReconciler{

@@ -41,6 +41,8 @@ type Manager struct {
 	Pprof bool
 	// ShutdownTimeout is how long running work may take after a stop signal.
 	ShutdownTimeout time.Duration
+	// Audit says where the audit log is kept.
+	Audit Audit
 }
 
 // DefaultVastBaseURL is the Vast.ai API.
@@ -76,6 +78,7 @@ func managerFlags(m *Manager) *flag.FlagSet {
 	flags.IntVar(&m.LogLevel, "log-level", 0, "0: changes; 1: also why nothing was done; 2: also the wire, redacted")
 	flags.BoolVar(&m.Pprof, "pprof", false, "serve net/http/pprof beside the metrics")
 	flags.DurationVar(&m.ShutdownTimeout, "shutdown-timeout", 30*time.Second, "how long running work may take after a stop signal")
+	auditFlags(flags, &m.Audit)
 	return flags
 }
 
@@ -87,6 +90,7 @@ func ParseManager(arguments []string, lookup LookupEnv) (Manager, error) {
 	if err := parse(managerFlags(&m), arguments, lookup); err != nil {
 		return Manager{}, err
 	}
+	m.Audit.readSalt(lookup)
 	return m, m.validate()
 }
 
@@ -99,7 +103,7 @@ func fault(name, value, remedy string) error {
 }
 
 func (m *Manager) validate() error {
-	return errors.Join(m.validateVast(), m.validateNumbers(), m.validateLease())
+	return errors.Join(m.validateVast(), m.validateNumbers(), m.validateLease(), m.Audit.validate())
 }
 
 // Faults of an address of the Vast.ai API.

@@ -27,6 +27,7 @@ func TestParseManagerDefaults(t *testing.T) {
 		LeaseDuration: 30 * time.Second, RenewDeadline: 20 * time.Second, RetryPeriod: 4 * time.Second,
 		VastBaseURL: "https://console.vast.ai", ProbeConcurrency: 64, AccountConcurrency: 8,
 		ShutdownTimeout: 30 * time.Second,
+		Audit:           options.Audit{RotateBytes: 16 << 20, RotateAfter: 24 * time.Hour, Retention: 90 * 24 * time.Hour, HeadPeriod: 30 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -45,6 +46,17 @@ func TestParseManagerFlagWinsOverEnvironment(t *testing.T) {
 	}
 }
 
+func TestTheAuditSaltComesFromTheEnvironment(t *testing.T) {
+	got, err := options.ParseManager([]string{"--audit-dir=/var/log/warmpool"}, environment(map[string]string{"AUDIT_SALT": "a salt"}))
+	if err != nil || got.Audit.Salt != "a salt" || got.Audit.Dir != "/var/log/warmpool" {
+		t.Errorf("got %+v, %v", got.Audit, err)
+	}
+	var help strings.Builder
+	if err := options.ManagerUsage(&help); err != nil || strings.Contains(help.String(), "--audit-salt") {
+		t.Errorf("the salt is a flag (%v)", err)
+	}
+}
+
 func TestParseManagerRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		arguments []string
@@ -56,6 +68,11 @@ func TestParseManagerRefuses(t *testing.T) {
 		"installation with a dot":     {[]string{"--installation-id=a.b"}, nil, `--installation-id="a.b"`},
 		"no concurrency":              {[]string{"--probe-concurrency=0"}, nil, "use 1 to 1024"},
 		"loud":                        {[]string{"--log-level=9"}, nil, "use 0 to 2"},
+		"an audit file for a record":  {[]string{"--audit-rotate-bytes=1"}, nil, `--audit-rotate-bytes="1"`},
+		"an audit log for a second":   {[]string{"--audit-retention=1s"}, nil, `--audit-retention="1s"`},
+		"an audit file for a second":  {[]string{"--audit-rotate-after=1s"}, nil, `--audit-rotate-after="1s"`},
+		"heads without a pause":       {[]string{"--audit-head-period=0"}, nil, "use a second or more"},
+		"the salt as a flag":          {[]string{"--audit-salt=x"}, nil, "audit-salt"},
 		"lease shorter than renewal":  {[]string{"--leader-election-lease-duration=5s"}, nil, "lease duration"},
 		"word in the environment":     {nil, map[string]string{"WARMPOOL_LOG_LEVEL": "much"}, "WARMPOOL_LOG_LEVEL"},
 		"positional argument":         {[]string{"now"}, nil, `unexpected argument "now"`},

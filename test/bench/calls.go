@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ const (
 	pollPeriod = 15 * time.Second
 	// identityCalls is how often in a minute the provider is asked whose key it is.
 	identityCalls = 1.0
+	// increasesPeriod is how often the pending price increases are read.
+	increasesPeriod = 10 * time.Minute
 )
 
 // reading is the simulator's count when a sweep had been written down.
@@ -65,7 +68,7 @@ func measureCalls(ctx context.Context, b *bench, count int) (err error) {
 		b.report(name+"-per-minute", since(endpointList)/minutes, "calls/min", float64(pages)*time.Minute.Seconds()/period.Seconds()),
 		b.report(name+"-identity", since(endpointUser)/minutes, "calls/min", identityCalls),
 		b.report(name+"-per-instance", since(endpointGet)/minutes, "calls/min", 0),
-		b.report(name+"-other", others/minutes, "calls/min", 0),
+		b.report(name+"-other", others/minutes, "calls/min", math.Ceil(minutes/increasesPeriod.Minutes())/minutes),
 	)
 }
 

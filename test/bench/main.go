@@ -105,6 +105,7 @@ func benchmarks() []benchmark {
 	list = append(list,
 		benchmark{"emergency", measureEmergency},
 		benchmark{"replacement", measureReplacement},
+		benchmark{"audit", measureAudit},
 	)
 	for _, count := range []int{20, 200, 2000} {
 		list = append(list, benchmark{fmt.Sprintf("calls-%d", count), func(ctx context.Context, b *bench) error { return measureCalls(ctx, b, count) }})

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/warmpool-dev/warmpool/internal/localplane"
 	"github.com/warmpool-dev/warmpool/internal/simulator/adminclient"
 )
 
@@ -99,16 +100,14 @@ func (r *fleetRun) start(ctx context.Context, count int) (err error) {
 			return err
 		}
 	}
-	var addresses [2]string
-	for k := range addresses {
-		if addresses[k], err = freeAddress(ctx); err != nil {
-			return err
-		}
+	ports, err := localplane.FreePorts(ctx, 2)
+	if err != nil {
+		return err
 	}
-	r.metrics = addresses[0]
+	r.metrics = net.JoinHostPort(localplane.Loopback, ports[0])
 	r.manager, err = startProgram(r.directory, filepath.Join(r.directory, "manager"), nil,
 		"--kubeconfig="+r.plane.kubeconfig, "--namespaces="+r.namespace, "--vast-base-url="+r.admin.URL, "--installation-id="+installation,
-		"--leader-election-namespace="+r.namespace, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address="+addresses[1], "--pprof")
+		"--leader-election-namespace="+r.namespace, "--metrics-bind-address="+r.metrics, "--health-probe-bind-address="+net.JoinHostPort(localplane.Loopback, ports[1]), "--pprof")
 	r.note("%d rentals are there; the manager is pid %d", count, r.manager.PID)
 	return err
 }
@@ -242,14 +241,4 @@ func download(ctx context.Context, address, path string) error {
 		return err
 	}
 	return os.WriteFile(path, text, 0o600)
-}
-
-// freeAddress is an address of loopback that nobody listens on at this moment.
-func freeAddress(ctx context.Context) (string, error) {
-	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
 }

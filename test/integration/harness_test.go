@@ -61,7 +61,7 @@ type world struct {
 	clock     *testkit.ScaledClock
 	vast      *simulator.Server
 	stop      func()
-	log *log
+	log       *log
 	// relabels is true in tests in which the operator changes labels.
 	relabels bool
 }

@@ -22,6 +22,7 @@ import (
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/audit"
+	"github.com/warmpool-dev/warmpool/internal/audithead"
 	"github.com/warmpool-dev/warmpool/internal/legacyapi"
 	"github.com/warmpool-dev/warmpool/internal/testkit"
 )
@@ -184,6 +185,12 @@ func TestRoleSuffices(t *testing.T) {
 	w.call(http.MethodPost, "admin/report-tunnel", `{"contractId":"C.77","tunnelUrl":"https://x.trycloudflare.com"}`)
 	if got := w.call(http.MethodGet, "admin/warm-pool/health", ""); got["healthy"] != false || got["healthReport"] == nil {
 		t.Errorf("the health check did not get as far as the instance: %v", got)
+	}
+	if err := audithead.New(w.sidecar, w.namespace, "sidecar").PublishHead(t.Context(), audit.Head{Log: "log", Sequence: 1, Hash: "hash"}); err != nil {
+		t.Errorf("publishing the head of the audit log: %v", err)
+	}
+	if err := audithead.New(w.sidecar, w.namespace, "sidecar").PublishHead(t.Context(), audit.Head{Log: "log", Sequence: 2, Hash: "hash"}); err != nil {
+		t.Errorf("publishing it again: %v", err)
 	}
 	if got := w.call(http.MethodPost, "admin/terminate", `{"contractId":77}`); got["status"] != "terminated" {
 		t.Errorf("terminate: %v", got)
