@@ -143,7 +143,9 @@ type observer struct{ logger logr.Logger }
 func (observer) Recorded(*audit.Record) {}
 
 // Failed implements audit.Observer.
-func (o observer) Failed(_ *audit.Entry, err error) { o.logger.Error(err, "Keeping the audit log failed") }
+func (o observer) Failed(_ *audit.Entry, err error) {
+	o.logger.Error(err, "Keeping the audit log failed")
+}
 
 // publishHeads publishes the head of the log until ctx ends. The function that it
 // returns waits for the last one.
