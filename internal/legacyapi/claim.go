@@ -130,13 +130,14 @@ func (s *Server) awaitClaim(ctx context.Context, made *warmpool.WarmClaim) (*war
 		case isFinished(seen):
 			s.release(ctx, made)
 			return nil, nil
-		case isUsable(seen):
+		case isUsable(seen) && meta.IsStatusConditionTrue(seen.Status.Conditions, warmpool.ConditionReady):
 			return seen, nil
 		}
 	}
 }
 
-// isUsable is true for a claim that holds an instance and has its Secret.
+// isUsable is true for a claim that holds an instance. Its Secret is there, too,
+// once it is Ready; it stays usable when its instance is not Ready for a while.
 func isUsable(claim *warmpool.WarmClaim) bool {
 	status := &claim.Status
 	return claim.DeletionTimestamp.IsZero() && !isFinished(claim) && meta.IsStatusConditionTrue(status.Conditions, warmpool.ConditionBound) &&

@@ -160,7 +160,7 @@ func (w *world) start() (*legacyapi.Server, error) {
 	options := legacyapi.Options{
 		Client: w.client, Pool: types.NamespacedName{Namespace: poolNamespace, Name: poolName}, Secret: secretName,
 		Deployment: types.NamespacedName{Namespace: "warmpool-system", Name: deploymentName},
-		Audit:      w.audit, Clock: w.clock, Registry: w.metrics, Port: 3000, ClaimWait: 100 * time.Millisecond,
+		Audit:      w.audit, Clock: w.clock, Registry: w.metrics, Port: 3000, ClaimWait: 500 * time.Millisecond,
 		Limits: legacyapi.Limits{RequestsPerSecond: 1000, Burst: 1000, WrongKeysPerMinute: 3},
 		Dial: func(legacyapi.Target) (*http.Transport, error) {
 			return &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -333,7 +333,10 @@ func boundClaim(name, holds string) *warmpool.WarmClaim {
 		Status: warmpool.WarmClaimStatus{
 			InstanceRef: &warmpool.LocalReference{Name: holds}, Endpoint: "http://" + comfyAddress, ExpirationTime: &until,
 			CredentialsSecretRef: &warmpool.LocalReference{Name: name + "-claim"},
-			Conditions:           []metav1.Condition{{Type: warmpool.ConditionBound, Status: metav1.ConditionTrue, Reason: "Bound"}},
+			Conditions: []metav1.Condition{
+				{Type: warmpool.ConditionBound, Status: metav1.ConditionTrue, Reason: "Bound"},
+				{Type: warmpool.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready"},
+			},
 		},
 	}
 }
@@ -404,7 +407,21 @@ func binder(w *world) {
 		}
 		bound := claim.DeepCopy()
 		bound.Status = boundClaim(claim.Name, instanceName).Status
-		return errors.Join(c.Status().Update(ctx, bound), c.Create(ctx, claimSecret(claim.Name)))
+		// The Secret comes after the binding; until then the claim is not Ready.
+		unready := bound.DeepCopy()
+		unready.Status.Conditions = unready.Status.Conditions[:1]
+		if err := c.Status().Update(ctx, unready); err != nil {
+			return err
+		}
+		later := context.WithoutCancel(ctx)
+		go func() {
+			time.Sleep(150 * time.Millisecond)
+			bound.ResourceVersion = unready.ResourceVersion
+			if err := errors.Join(c.Create(later, claimSecret(claim.Name)), c.Status().Update(later, bound)); err != nil {
+				w.Error(err)
+			}
+		}()
+		return nil
 	}
 }
 

@@ -253,7 +253,10 @@ func (w *world) bindFirstClaim() error {
 		claim.Status = warmpool.WarmClaimStatus{
 			InstanceRef: &warmpool.LocalReference{Name: "sdxl-1"}, Endpoint: "https://127.0.0.1:1", CredentialsSecretRef: &warmpool.LocalReference{Name: secret.Name},
 			ExpirationTime: new(metav1.NewTime(time.Now().Add(time.Minute))),
-			Conditions:     []metav1.Condition{{Type: warmpool.ConditionBound, Status: metav1.ConditionTrue, Reason: "Bound", LastTransitionTime: metav1.Now()}},
+			Conditions: []metav1.Condition{
+				{Type: warmpool.ConditionBound, Status: metav1.ConditionTrue, Reason: "Bound", LastTransitionTime: metav1.Now()},
+				{Type: warmpool.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", LastTransitionTime: metav1.Now()},
+			},
 		}
 		return w.admin.Status().Update(w.Context(), claim)
 	}
