@@ -1,5 +1,7 @@
 package legacyapi
 
+import "net/url"
+
 // Route is one route for tests in the external package.
 type Route struct {
 	Method, Path          string
@@ -25,4 +27,28 @@ func Table() []Route {
 // DecodeBody lets tests read a body.
 func DecodeBody(contentType string, text []byte) (map[string]any, error) {
 	return decodeBody(contentType, text)
+}
+
+// Folded, HasDots, IsLocalName and LogQuery let tests fuzz what reads addresses.
+func Folded(path string) string { return folded(path) }
+
+// HasDots is hasDots.
+func HasDots(path string) bool { return hasDots(path) }
+
+// IsLocalName is isLocalName.
+func IsLocalName(host string) bool { return isLocalName(host) }
+
+// LogQuery is logQuery.
+func LogQuery(query url.Values) (limit, offset int, err error) {
+	read, err := logQuery(query)
+	return read.Limit, read.Offset, err
+}
+
+// Settings reads a body of config, size and id; it returns every error.
+func Settings(given map[string]any) []error {
+	_, config := settingsOf(given)
+	_, size := sizeOf(given)
+	_, id := terminateID(given)
+	_, seconds := claimSeconds(given)
+	return []error{config, size, id, seconds}
 }
