@@ -50,7 +50,7 @@ for module in . hack/tools hack/controlplane; do
   fi
 done
 
-for overlay in config/crd config/default config/samples; do
+for overlay in config/crd config/default config/samples config/sidecar config/rbac/sidecar-restart; do
   if ! output=$("$kubectl" kustomize "$copy/$overlay" 2>&1 >/dev/null); then
     complain "$overlay does not build with kustomize." <<<"$output"
   fi

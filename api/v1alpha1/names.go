@@ -10,12 +10,15 @@ const (
 	LabelClaim = "warmpool.dev/claim"
 )
 
-// Annotations that people set.
+// Annotations that people set, or the sidecar for them.
 const (
 	// AnnotationAbandonRental is put on a WarmInstance by a person who takes over
 	// the rental it names (the number in status.rental.id): the object is let go
 	// without waiting for the rental's end, which then bills on unseen.
 	AnnotationAbandonRental = "warmpool.dev/abandon-rental"
+	// AnnotationTunnelURL is put on a WarmInstance by the sidecar: the address of a tunnel that a
+	// script on the machine has reported, for people and clients of the legacy API.
+	AnnotationTunnelURL = "warmpool.dev/tunnel-url"
 )
 
 // Finalizers that hold an object until its money is accounted for.

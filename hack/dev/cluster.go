@@ -81,6 +81,32 @@ func (c *cluster) allowManager(ctx context.Context, root string) error {
 	)
 }
 
+// allowSidecar binds the sidecar's user to exactly the roles that a cluster would
+// give it.
+func (c *cluster) allowSidecar(ctx context.Context, root string) error {
+	if err := c.ensureNamespace(ctx); err != nil {
+		return err
+	}
+	for _, directory := range []string{"sidecar", "sidecar-restart"} {
+		role := &rbacv1.Role{}
+		if err := readManifest(filepath.Join(root, "config", "rbac", directory, "role.yaml"), role); err != nil {
+			return err
+		}
+		rules, key := role.Rules, metav1.ObjectMeta{Namespace: namespace, Name: role.Name}
+		role, binding := &rbacv1.Role{ObjectMeta: key}, &rbacv1.RoleBinding{ObjectMeta: key}
+		if err := errors.Join(
+			c.ensure(ctx, role, func() { role.Rules = rules }),
+			c.ensure(ctx, binding, func() {
+				binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: key.Name}
+				binding.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: localplane.Sidecar}}
+			}),
+		); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // allowAuditHead lets the manager publish the head of its audit log.
 func (c *cluster) allowAuditHead(ctx context.Context, root string) error {
 	role := &rbacv1.Role{}

@@ -38,7 +38,7 @@ func runLive(stop *stopper, s *stack) error {
 // finish stops everything and says what the meter counted.
 func (s *stack) finish(stop *stopper) error {
 	s.out.leave()
-	s.out.say("Stopping: the manager, the API server, etcd%s.", map[bool]string{true: "", false: ", the simulator"}[s.options.real])
+	s.out.say("Stopping: the sidecar, the manager, the API server, etcd%s.", map[bool]string{true: "", false: ", the simulator"}[s.options.real])
 	counted, err := s.stop(stop.insisted())
 	if counted != nil {
 		s.out.say("%s", epilogue(counted))
@@ -124,6 +124,10 @@ func (s *stack) welcome() {
 		say(fmt.Sprintf("kill -9 %d", s.operator.child().PID), "the manager; it starts again and goes on")
 		say(fmt.Sprintf(`curl %s/faults -d '{"name":"offline"}'`, s.sim.AdminURL), "every host is cut off; GET lists the faults")
 		say("curl "+s.sim.AdminURL+"/meter", "what was rented and what it cost")
+	}
+	if s.sidecar != nil {
+		say(`export ADMIN_API_KEY=$(kubectl get secret warmpool-credentials -o jsonpath='{.data.ADMIN_API_KEY}' | base64 -d)`, "")
+		say(`curl -H "x-admin-key: $ADMIN_API_KEY" `+s.sidecar.URL+"/api/proxy/admin/warm-pool", "the legacy HTTP API")
 	}
 	say("tail -f "+s.place.shown(s.place.log("manager")), "the manager's log")
 	say("curl "+s.operator.metricsURL(), "its metrics")

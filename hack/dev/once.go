@@ -58,6 +58,7 @@ func runOnce(stop *stopper, s *stack) error {
 	err := p.take(stop.asked(), []step{
 		{"started", 3 * localplane.StartTimeout, func(ctx context.Context) (string, error) { return "", s.start(ctx) }},
 		{"ready", renting, p.becomesReady},
+		{"legacy API answers", deciding, p.legacyAnswers},
 		{"scaled up", renting, p.scalesUp},
 		{"held by the ceiling", deciding, p.stopsAtCeiling},
 		{"scaled down", ending, p.scalesDown},
@@ -309,6 +310,9 @@ func (p *proof) nothingIsLeft() error {
 	}
 	if p.sim != nil {
 		addresses = append(addresses, p.sim.URL, p.sim.AdminURL)
+	}
+	if p.sidecar != nil {
+		addresses = append(addresses, p.sidecar.URL)
 	}
 	for _, address := range addresses {
 		parsed, err := url.Parse(address)

@@ -26,7 +26,7 @@ func ensurePrograms(ctx context.Context, place *layout, out *console) error {
 	if isBuiltBeside(place.binaries) {
 		return nil
 	}
-	return build(ctx, out, place.root, "go", "build", "-o", place.binaries+string(filepath.Separator), "./cmd/manager", "./cmd/vastsim")
+	return build(ctx, out, place.root, "go", "build", "-o", place.binaries+string(filepath.Separator), "./cmd/manager", "./cmd/sidecar", "./cmd/vastsim")
 }
 
 // isBuiltBeside is true when this program and those that it starts came out of
@@ -36,7 +36,7 @@ func isBuiltBeside(binaries string) bool {
 	if err != nil || filepath.Dir(own) != binaries {
 		return false
 	}
-	for _, name := range []string{"manager", "vastsim"} {
+	for _, name := range []string{"manager", "sidecar", "vastsim"} {
 		if _, err := os.Stat(filepath.Join(binaries, name)); err != nil {
 			return false
 		}

@@ -40,6 +40,8 @@ type settings struct {
 	once, keep bool
 	// real rents on the real Vast.ai; yes skips the question.
 	real, yes bool
+	// sidecarPort is where the legacy API is; 0 starts none.
+	sidecarPort int
 	// verbose logs also why nothing was done, and tells more about the start.
 	verbose bool
 }
@@ -67,6 +69,7 @@ func flagsOf(s *settings) *flag.FlagSet {
 	flags.BoolVar(&s.keep, "keep", false, "with --once: leave everything running at the end, until Ctrl-C")
 	flags.BoolVar(&s.real, "real", false, "rent on the real Vast.ai, with VASTAI_API_KEY of .env or the environment. This costs money")
 	flags.BoolVar(&s.yes, "yes", false, "with --real: do not ask")
+	flags.IntVar(&s.sidecarPort, "sidecar-port", 3000, "port of the legacy HTTP API on this machine, or a free one when it is taken; 0 starts none")
 	flags.BoolVar(&s.verbose, "verbose", false, "log also why nothing was done, and every call to Vast.ai, into .run/manager.log")
 	return flags
 }
@@ -109,9 +112,21 @@ func (s *settings) validate() []error {
 	}
 	refuse(math.IsNaN(s.speed) || s.speed <= 0 || s.speed > maxSpeed, "--speed=%v: use more than 0 and at most %d", s.speed, maxSpeed)
 	refuse(s.replicas < 0 || s.replicas > maxReplicas, "--replicas=%d: use 0 to %d", s.replicas, maxReplicas)
+	refuse(s.sidecarPort < 0 || s.sidecarPort > math.MaxUint16, "--sidecar-port=%d: use 0 to %d", s.sidecarPort, math.MaxUint16)
 	if s.ceiling != "" {
 		amount, err := fleet.ParseUSD(s.ceiling)
 		refuse(err != nil || amount <= 0, "--ceiling=%q: give dollars per hour, such as 1.50", s.ceiling)
+	}
+	return append(failures, s.contradictions()...)
+}
+
+// contradictions lists settings that do not go together.
+func (s *settings) contradictions() []error {
+	var failures []error
+	refuse := func(wrong bool, text string) {
+		if wrong {
+			failures = append(failures, errors.New(text))
+		}
 	}
 	refuse(s.real && s.once, "--once proves the simulator's bill and would rent for nothing with --real: give one of them")
 	refuse(s.real && len(s.faults) > 0, "--fault is for the simulator: give it without --real")

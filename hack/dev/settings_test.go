@@ -20,7 +20,7 @@ func environment(values map[string]string) func(string) (string, bool) {
 
 func TestParseSettings(t *testing.T) {
 	defaults := func(change func(*settings)) settings {
-		s := settings{seed: 1, speed: 30, replicas: 2}
+		s := settings{seed: 1, speed: 30, replicas: 2, sidecarPort: 3000}
 		change(&s)
 		return s
 	}
@@ -34,7 +34,7 @@ func TestParseSettings(t *testing.T) {
 	}{
 		"nothing": {nil, nil, defaults(func(*settings) {})},
 		"flags": {
-			[]string{"--seed=7", "--speed=0.5", "--replicas=4", "--ceiling=2.50", "--once", "--keep", "--verbose"},
+			[]string{"--seed=7", "--speed=0.5", "--replicas=4", "--ceiling=2.50", "--once", "--keep", "--verbose", "--sidecar-port=0"},
 			nil,
 			settings{seed: 7, speed: 0.5, replicas: 4, ceiling: "2.50", once: true, keep: true, verbose: true},
 		},
@@ -82,6 +82,7 @@ func TestParseSettingsRefuses(t *testing.T) {
 		"speed that is none":     {[]string{"--speed=NaN"}, nil, "--speed=NaN"},
 		"too fast":               {[]string{"--speed=5000"}, nil, "at most 1000"},
 		"negative size":          {[]string{"--replicas=-1"}, nil, "--replicas=-1"},
+		"no port":                {[]string{"--sidecar-port=70000"}, nil, "--sidecar-port=70000"},
 		"too many":               {[]string{"--replicas=501"}, nil, "0 to 500"},
 		"ceiling in words":       {[]string{"--ceiling=much"}, nil, `--ceiling="much"`},
 		"no ceiling":             {[]string{"--ceiling=0"}, nil, `--ceiling="0"`},

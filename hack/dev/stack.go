@@ -23,6 +23,7 @@ type stack struct {
 	plane    *localplane.Plane
 	sim      *simulation // nil with --real
 	operator *operatorProcess
+	sidecar  *sidecar // nil when it was not asked for
 	cluster  *cluster
 	failed   chan error
 	// keepState leaves the database for the next run: rentals may still bill.
@@ -60,11 +61,19 @@ func (s *stack) start(ctx context.Context) error {
 	}
 	s.watch(s.plane.Etcd)
 	s.watch(s.plane.API)
+	salt, err := s.place.auditSalt(s.secrets, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	withSidecarSecrets(credentials, s.secrets, salt)
 	if err = s.fillCluster(ctx, credentials); err != nil {
 		return err
 	}
 	s.out.say("Starting the manager.")
-	s.operator, err = s.startOperator(ctx, env, vastURL)
+	if s.operator, err = s.startOperator(ctx, env, vastURL); err != nil {
+		return err
+	}
+	s.sidecar, err = s.startSidecar(ctx, env, credentials[adminVariable])
 	return err
 }
 
@@ -90,6 +99,7 @@ func (s *stack) fillCluster(ctx context.Context, credentials dotEnv) error {
 	if err := errors.Join(
 		s.plane.WriteKubeconfig(localplane.Administrator, namespace, s.place.kubeconfig()),
 		s.plane.WriteKubeconfig(localplane.Manager, namespace, filepath.Join(s.place.state, "manager.kubeconfig")),
+		s.plane.WriteKubeconfig(localplane.Sidecar, namespace, filepath.Join(s.place.state, "sidecar.kubeconfig")),
 		installCRDs(config, s.place.root),
 	); err != nil {
 		return err
@@ -98,7 +108,7 @@ func (s *stack) fillCluster(ctx context.Context, credentials dotEnv) error {
 	if s.cluster, err = connect(config); err != nil {
 		return err
 	}
-	if err = s.cluster.allowManager(ctx, s.place.root); err != nil {
+	if err = errors.Join(s.cluster.allowManager(ctx, s.place.root), s.cluster.allowSidecar(ctx, s.place.root)); err != nil {
 		return err
 	}
 	return s.cluster.applySamples(ctx, s.options, s.place.root, credentials)
@@ -112,12 +122,12 @@ func (s *stack) watch(c *process.Process) {
 	}()
 }
 
-// stop ends everything in order: the manager, which would otherwise lose its
+// stop ends everything in order: the sidecar and the manager, which would otherwise lose their
 // cluster, the API server, etcd, and last the simulator, whose meter is asked
 // when nobody can rent any more. What it counted is returned.
 func (s *stack) stop(ctx context.Context) (*witness, error) {
 	var failures []error
-	failures = append(failures, s.operator.stop(ctx))
+	failures = append(failures, s.sidecar.stop(ctx), s.operator.stop(ctx))
 	var counted *witness
 	if s.sim != nil {
 		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), localplane.StopTimeout)

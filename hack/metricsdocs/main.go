@@ -10,17 +10,28 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/warmpool-dev/warmpool/internal/legacyapi"
 	"github.com/warmpool-dev/warmpool/internal/metrics"
 )
 
 // preamble opens the page.
-const preamble = `<!-- Written by "make generate" from internal/metrics. Change the descriptions there instead. -->
+const preamble = `<!-- Written by "make generate" from internal/metrics and internal/legacyapi. Change the descriptions there instead. -->
 
 # Metrics reference
 
 The manager serves these metrics at ` + "`/metrics`" + ` on port 8080, beside those of controller-runtime and of the Go runtime.
 Times are seconds and money is US dollars, as the last word of a name says. Every label takes its values from a fixed set,
 or from the names of your own objects.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+`
+
+// sidecarPreamble opens the second table.
+const sidecarPreamble = `
+## Sidecar
+
+The sidecar serves these at ` + "`/metrics`" + ` on port 8082, beside those of the Go runtime.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -62,12 +73,21 @@ func renderPage() (string, error) {
 		if metric.Name == "" || metric.Help == "" || metric.Type == "" {
 			return "", fmt.Errorf("metric %q has no name, help or type", metric.Name)
 		}
-		labels := make([]string, 0, len(metric.Labels))
-		for _, label := range metric.Labels {
-			labels = append(labels, "`"+label+"`")
-		}
-		help := strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(strings.Join(strings.Fields(metric.Help), " "))
-		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", metric.Name, metric.Type, strings.Join(labels, ", "), help)
+		writeRow(&page, metric.Name, metric.Type, metric.Labels, metric.Help)
+	}
+	page.WriteString(sidecarPreamble)
+	for _, metric := range legacyapi.Metrics() {
+		writeRow(&page, metric.Name, metric.Type, metric.Labels, metric.Help)
 	}
 	return page.String(), nil
+}
+
+// writeRow writes one line of a table.
+func writeRow(page *strings.Builder, name, kind string, labels []string, help string) {
+	quoted := make([]string, 0, len(labels))
+	for _, label := range labels {
+		quoted = append(quoted, "`"+label+"`")
+	}
+	help = strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(strings.Join(strings.Fields(help), " "))
+	fmt.Fprintf(page, "| `%s` | %s | %s | %s |\n", name, kind, strings.Join(quoted, ", "), help)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warmpool-dev/warmpool/internal/legacyapi"
 	"github.com/warmpool-dev/warmpool/internal/metrics"
 )
 
@@ -21,6 +22,11 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	for _, metric := range metrics.Descriptions() {
 		row := "| `" + metric.Name + "` | " + metric.Type + " |"
 		if strings.Count(string(page), row) != 1 {
+			t.Errorf("the reference has no row, or more than one, that starts with %q", row)
+		}
+	}
+	for _, metric := range legacyapi.Metrics() {
+		if row := "| `" + metric.Name + "` | " + metric.Type + " |"; strings.Count(string(page), row) != 1 {
 			t.Errorf("the reference has no row, or more than one, that starts with %q", row)
 		}
 	}

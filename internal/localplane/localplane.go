@@ -29,6 +29,8 @@ const (
 	Administrator = "admin"
 	// Manager may do what config/rbac allows, once somebody has bound it.
 	Manager = "warmpool-manager"
+	// Sidecar may do what config/rbac/sidecar allows, once somebody has bound it.
+	Sidecar = "warmpool-sidecar"
 	// Loopback is the address to listen on unless the settings name another.
 	Loopback = "127.0.0.1"
 	// StartTimeout is ten times what a start takes on two idle cores.
@@ -136,15 +138,15 @@ func (p *Plane) prepare() error {
 			return fmt.Errorf("removing an old socket: %w", err)
 		}
 	}
-	for _, user := range []string{Administrator, Manager} {
+	for _, user := range []string{Administrator, Manager, Sidecar} {
 		token := make([]byte, 16)
 		if _, err := rand.Read(token); err != nil {
 			return fmt.Errorf("making a token: %w", err)
 		}
 		p.tokens[user] = hex.EncodeToString(token)
 	}
-	lines := fmt.Sprintf("%s,%s,%s,system:masters\n%s,%s,%s\n",
-		p.tokens[Administrator], Administrator, Administrator, p.tokens[Manager], Manager, Manager)
+	lines := fmt.Sprintf("%s,%s,%s,system:masters\n%s,%s,%s\n%s,%s,%s\n",
+		p.tokens[Administrator], Administrator, Administrator, p.tokens[Manager], Manager, Manager, p.tokens[Sidecar], Sidecar, Sidecar)
 	if err := os.WriteFile(filepath.Join(p.settings.State, "tokens.csv"), []byte(lines), 0o600); err != nil {
 		return fmt.Errorf("writing the tokens: %w", err)
 	}
