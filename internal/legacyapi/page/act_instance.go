@@ -117,14 +117,20 @@ func planClaim(s *snapshot, form *form) (*plan, *refusal) {
 		Lines: []string{
 			"The claim gets one ready instance for itself, for " + age(ttl) + " from then on. When none is ready it waits.",
 			claimReleaseText(s.pool),
-			fmt.Sprintf("The pool keeps %s ready besides, so another one may be rented in its place.", plural(replicasOf(s.pool), "instance")),
 		},
-		Costs: []costLine{costs.now(), {"The held instance, about", rateOf(held)}, {"At most after, with another in its place", rateOf(costs.most(costs.committed, 1))}},
-		// What runs costs the same whatever the pool's spec becomes meanwhile.
+		Costs:   []costLine{costs.now(), {"The held instance, about", rateOf(held)}},
+		Warning: stoppedText(s.pool),
 		Fields: []field{{fieldSeen, poolState(s.pool)}, {fieldMinutes, strconv.Itoa(form.minutes)}, {fieldHolder, form.holder}},
 	}
 	if form.minutes == 0 {
 		view.Fields[1].Value = ""
+	}
+	if view.Warning == "" {
+		view.Lines = append(view.Lines, fmt.Sprintf(
+			"The pool keeps %s ready besides, so another one may be rented in its place.", plural(replicasOf(s.pool), "instance")))
+		view.Costs = append(view.Costs, costLine{"At most after, with another in its place", rateOf(costs.most(costs.committed, 1))})
+	} else {
+		view.Costs = append(view.Costs, costLine{"Committed after", rateOf(costs.committed)})
 	}
 	claim := &v1alpha1.WarmClaim{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: claimPrefix(s.pool.Name), Namespace: s.pool.Namespace},

@@ -86,7 +86,8 @@ func (c *poolCosts) typicalPrice(pool *v1alpha1.WarmPool) amount {
 // now is the line that every confirmation begins with.
 func (c *poolCosts) now() costLine { return costLine{"Committed now", rateOf(c.committed)} }
 
-// most is what the pool may cost with more instances.
+// most is what the pool may cost with more instances: a rent never passes the
+// ceiling, and what is committed beyond it already stays.
 func (c *poolCosts) most(from amount, more int) amount {
 	most := from.plus(c.limit.times(more))
 	if c.ceiling.known && from.value >= c.ceiling.value {
@@ -173,6 +174,9 @@ func sizeTo(s *snapshot, size int) (*plan, *refusal) {
 	} else {
 		view.Button, view.Danger = "Set the size to "+strconv.Itoa(size), true
 		view.Lines, view.Costs = shrink(costs, size)
+	}
+	if least := pool.Spec.MinReadyReplicas; least != nil && int(*least) > size {
+		view.Lines = append(view.Lines, fmt.Sprintf("minReadyReplicas of the pool, %d, must not exceed the size and is lowered with it.", *least))
 	}
 	return &plan{
 		action: "set_warm_pool", spends: size > was, confirm: view,

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 )
@@ -74,11 +73,24 @@ func newStatic() (static, error) {
 			return nil, fmt.Errorf("reading static file %s: %w", entry.Name(), err)
 		}
 		sum := sha256.Sum256(content)
-		all[entry.Name()] = staticFile{
-			content: content, kind: mime.TypeByExtension(path.Ext(entry.Name())), tag: `"` + hex.EncodeToString(sum[:8]) + `"`,
-		}
+		all[entry.Name()] = staticFile{content: content, kind: kindOf(entry.Name()), tag: `"` + hex.EncodeToString(sum[:]) + `"`}
 	}
 	return all, nil
+}
+
+// kindOf is the media type of a file. The table of the system is not asked: it may
+// say anything.
+func kindOf(name string) string {
+	switch path.Ext(name) {
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	default:
+		return "application/octet-stream"
+	}
 }
 
 // ServeHTTP implements http.Handler.

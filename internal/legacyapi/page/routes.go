@@ -173,10 +173,12 @@ func (p *Page) signOut(w http.ResponseWriter, r *http.Request, _ *session) {
 // messageView is a page that says one thing.
 type messageView struct {
 	Title, Text string
+	// SignIn offers the login instead of the way back.
+	SignIn bool
 }
 
 func (p *Page) showMessage(w http.ResponseWriter, status int, title, text string) {
-	p.render.page(w, status, "message", &messageView{Title: title, Text: text})
+	p.render.page(w, status, "message", &messageView{title, text, status == http.StatusUnauthorized})
 }
 
 // record appends to the audit log. An error is logged and returned: the caller
