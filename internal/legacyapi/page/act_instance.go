@@ -120,7 +120,7 @@ func planClaim(s *snapshot, form *form) (*plan, *refusal) {
 		},
 		Costs:   []costLine{costs.now(), {"The held instance, about", rateOf(held)}},
 		Warning: stoppedText(s.pool),
-		Fields: []field{{fieldSeen, poolState(s.pool)}, {fieldMinutes, strconv.Itoa(form.minutes)}, {fieldHolder, form.holder}},
+		Fields:  []field{{fieldSeen, poolState(s.pool)}, {fieldMinutes, strconv.Itoa(form.minutes)}, {fieldHolder, form.holder}},
 	}
 	if form.minutes == 0 {
 		view.Fields[1].Value = ""
