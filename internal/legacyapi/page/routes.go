@@ -131,7 +131,7 @@ func (p *Page) showLogin(w http.ResponseWriter, _ *http.Request) {
 func (p *Page) signIn(w http.ResponseWriter, r *http.Request) {
 	peer := limitedPeer(r)
 	if wait := p.failures.wait(peer); wait > 0 {
-		seconds := int(wait/time.Second) + 1
+		seconds := int((wait + time.Second - 1) / time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		p.render.page(w, http.StatusTooManyRequests, "login", &loginView{
 			Problem: "Too many wrong keys came from your address. Wait " + plural(seconds, "second") + " and try again.",

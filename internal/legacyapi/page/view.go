@@ -270,7 +270,8 @@ type auditView struct {
 	// Word is the state of the verification: "Intact", "Not intact", "Not verified yet".
 	Word, State, Message string
 	Verified             moment
-	Count                uint64
+	// Count is how many records were verified, with the word.
+	Count string
 }
 
 // auditRow is one record.
@@ -286,7 +287,7 @@ const shownRecords = 50
 func (p *Page) auditView(ctx context.Context) auditView {
 	now := p.options.Clock.Now()
 	found := p.options.Records.Verification()
-	v := auditView{Message: p.text.line(found.Message), Verified: momentOf(found.Time, now), Count: found.Records}
+	v := auditView{Message: p.text.line(found.Message), Verified: momentOf(found.Time, now), Count: plural(int(found.Records), "record")} //nolint:gosec // a log holds fewer
 	switch {
 	case found.Time.IsZero():
 		v.Word, v.State = "Not verified yet", stateWaiting
