@@ -158,6 +158,15 @@ func ask[T any](b *browser, expression string) T {
 	return value
 }
 
+// withoutScripts turns scripts off.
+func (b *browser) withoutScripts() {
+	b.t.Helper()
+	b.run(func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return chromedp.Void{}, err
+	})
+}
+
 // until waits for an expression to be true.
 func (b *browser) until(what, expression string) {
 	b.t.Helper()

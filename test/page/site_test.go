@@ -3,6 +3,7 @@ package page_test
 import (
 	"context"
 	"crypto/rand"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"sync/atomic"
@@ -49,6 +50,10 @@ type site struct {
 	keys      *keyring
 	series    *page.Series
 	client    client.Client
+	// directory holds the audit log.
+	directory string
+	// away is true while nobody answers.
+	away atomic.Bool
 }
 
 // serve serves the page of the pool sdxl in a new namespace, over what cluster
@@ -57,7 +62,8 @@ func serve(t *testing.T, change func(page.Cluster) page.Cluster) *site {
 	t.Helper()
 	s := &site{t: t, namespace: plane.Namespace(t), keys: &keyring{}, series: &page.Series{}, client: plane.Client}
 	s.keys.now.Store(adminKey)
-	directory := t.TempDir()
+	s.directory = t.TempDir()
+	directory := s.directory
 	log, err := audit.Open(audit.Options{Dir: directory, Component: "sidecar", Salt: salt})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +88,13 @@ func serve(t *testing.T, change func(page.Cluster) page.Cluster) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.away.Load() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	s.url = server.URL + page.Path
 	t.Cleanup(func() {
 		server.Close()
