@@ -30,18 +30,22 @@ func fill(value reflect.Value, path string, text func(string) string) {
 			}
 		}
 	case reflect.Slice:
-		if value.Type().Elem().Kind() == reflect.Uint8 {
-			return
-		}
-		if value.Len() == 0 {
-			value.Set(reflect.MakeSlice(value.Type(), 1, 1))
-		}
-		for i := range value.Len() {
-			fill(value.Index(i), fmt.Sprintf("%s[%d]", path, i), text)
-		}
+		fillSlice(value, path, text)
 	case reflect.Map:
 		fillMap(value, path, text)
 	default:
+	}
+}
+
+func fillSlice(value reflect.Value, path string, text func(string) string) {
+	if value.Type().Elem().Kind() == reflect.Uint8 {
+		return
+	}
+	if value.Len() == 0 {
+		value.Set(reflect.MakeSlice(value.Type(), 1, 1))
+	}
+	for i := range value.Len() {
+		fill(value.Index(i), fmt.Sprintf("%s[%d]", path, i), text)
 	}
 }
 

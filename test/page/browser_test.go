@@ -24,7 +24,7 @@ const patience = 20 * time.Second
 // browser is one tab of a Chromium of its own.
 type browser struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // a tab of chromedp is its context
 
 	mu sync.Mutex
 	// complaints are what the console said at the level of an error: exceptions of

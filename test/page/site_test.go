@@ -178,7 +178,7 @@ func pool(replicas int32) *v1alpha1.WarmPool {
 	return &v1alpha1.WarmPool{
 		ObjectMeta: metav1.ObjectMeta{Name: "sdxl"},
 		Spec: v1alpha1.WarmPoolSpec{
-			Replicas: ptr.To(replicas),
+			Replicas: new(replicas),
 			Cost: v1alpha1.PoolCost{
 				CeilingUSDPerHour: "1.50", MaxInstanceUSDPerHour: "0.60",
 				Budgets: []v1alpha1.Budget{{Name: "daily", Period: v1alpha1.BudgetDay, LimitUSD: "25.00", Action: v1alpha1.BudgetStopRenting}},
@@ -187,7 +187,7 @@ func pool(replicas int32) *v1alpha1.WarmPool {
 		Status: v1alpha1.WarmPoolStatus{
 			Cost: v1alpha1.PoolCostStatus{
 				CeilingUSDPerHour: "1.50", CommittedUSDPerHour: "0.00", ObservedUSDPerHour: "0.00", HeadroomUSDPerHour: "1.50",
-				SpentTodayUSD: "11.42", SpentMonthUSD: "318.77", ProjectedMonthUSD: "402.60", LedgerThrough: ptr.To(metav1.Now()),
+				SpentTodayUSD: "11.42", SpentMonthUSD: "318.77", ProjectedMonthUSD: "402.60", LedgerThrough: new(metav1.Now()),
 			},
 			LastAdmission: &v1alpha1.Admission{Time: metav1.Now(), Decision: v1alpha1.DecisionAdmitted, CheapestOfferUSDPerHour: "0.348301", OffersSeen: 61},
 		},
@@ -203,11 +203,11 @@ func instance(name string, gpu, place string, price v1alpha1.SignedUSD) *v1alpha
 		},
 		Status: v1alpha1.WarmInstanceStatus{
 			Rental:    &v1alpha1.Rental{ID: 27104412, MachineID: 13208, HostID: 902, GPUName: gpu, GPUs: 1, Geolocation: place, Label: "wp1.a1b2c3.d4e5f6.1"},
-			Price:     v1alpha1.InstancePrice{QuotedUSDPerHour: price, CurrentUSDPerHour: price, ObservedTime: ptr.To(metav1.Now())},
+			Price:     v1alpha1.InstancePrice{QuotedUSDPerHour: price, CurrentUSDPerHour: price, ObservedTime: new(metav1.Now())},
 			Provider:  v1alpha1.ProviderState{ActualStatus: "running", IntendedStatus: "running"},
 			Endpoints: []v1alpha1.InstanceEndpoint{{Name: "comfyui", URL: "https://203.0.113.20:40188"}},
 			SSH:       v1alpha1.InstanceSSH{Host: "203.0.113.20", Port: 40022, KeysAttached: true},
-			ReadyTime: ptr.To(metav1.NewTime(time.Now().Add(-40 * time.Minute))), LastProofTime: ptr.To(metav1.NewTime(time.Now().Add(-7 * time.Minute))),
+			ReadyTime: new(metav1.NewTime(time.Now().Add(-40 * time.Minute))), LastProofTime: new(metav1.NewTime(time.Now().Add(-7 * time.Minute))),
 			ComfyUIVersion: "0.10.0",
 			Attempts: []v1alpha1.RentAttempt{{
 				Number: 1, OfferID: 9120033, MachineID: 13208, QuotedUSDPerHour: v1alpha1.USD(price), StartedTime: metav1.NewTime(time.Now().Add(-50 * time.Minute)),
@@ -245,11 +245,11 @@ func (s *site) busy() {
 	s.create(instance("sdxl-x7k2p", "RTX 4090", "Norway, NO", "0.412"))
 	claim := &v1alpha1.WarmClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: "studio"},
-		Spec:       v1alpha1.WarmClaimSpec{PoolRef: v1alpha1.LocalReference{Name: "sdxl"}, Holder: "studio, batch 14", TTLSeconds: ptr.To(int32(3600))},
+		Spec:       v1alpha1.WarmClaimSpec{PoolRef: v1alpha1.LocalReference{Name: "sdxl"}, Holder: "studio, batch 14", TTLSeconds: new(int32(3600))},
 		Status: v1alpha1.WarmClaimStatus{
 			InstanceRef: &v1alpha1.LocalReference{Name: "sdxl-c4t9w"}, Endpoint: "https://203.0.113.44:41188",
-			CredentialsSecretRef: &v1alpha1.LocalReference{Name: "studio-credentials"}, BoundTime: ptr.To(metav1.NewTime(time.Now().Add(-19 * time.Minute))),
-			ExpirationTime: ptr.To(metav1.NewTime(time.Now().Add(41 * time.Minute))),
+			CredentialsSecretRef: &v1alpha1.LocalReference{Name: "studio-credentials"}, BoundTime: new(metav1.NewTime(time.Now().Add(-19 * time.Minute))),
+			ExpirationTime: new(metav1.NewTime(time.Now().Add(41 * time.Minute))),
 			Conditions:     []metav1.Condition{condition(v1alpha1.ConditionBound, metav1.ConditionTrue, "Bound", "It holds sdxl-c4t9w.")},
 		},
 	}

@@ -164,6 +164,10 @@ func (h *hostile) List(_ context.Context, list client.ObjectList, _ ...client.Li
 	return nil
 }
 
+// tooWide names the elements that reach over the right edge and cannot be scrolled.
+const tooWide = `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll, .tall, pre, .hidden"))
+  .map((e) => e.tagName + "." + e.className + "#" + e.id + " " + e.textContent.slice(0, 30)).slice(0, 8).join("\n")`
+
 func TestHostileTextsRunNoScript(t *testing.T) {
 	for _, width := range []int64{390, 1440} {
 		t.Run(fmt.Sprint(width), func(t *testing.T) {
@@ -184,7 +188,7 @@ func TestHostileTextsRunNoScript(t *testing.T) {
 				t.Errorf("%d elements were made from texts", found)
 			}
 			if wide := ask[int64](b, `document.documentElement.scrollWidth`); wide > width {
-				t.Errorf("long texts make the page %d px wide in a window of %d px", wide, width)
+				t.Errorf("long texts make the page %d px wide in a window of %d px, because of %s", wide, width, ask[string](b, tooWide))
 			}
 			b.quiet()
 		})

@@ -82,8 +82,8 @@ func planners() map[string]planner {
 
 // plan finds out what an act would do now.
 func (p *Page) plan(r *http.Request, read *form) (*plan, *refusal) {
-	make := planners()[read.act]
-	if make == nil {
+	think := planners()[read.act]
+	if think == nil {
 		return nil, &refusal{http.StatusNotFound, "There is no such act", "The address may be mistyped. Nothing was done."}
 	}
 	s := p.gather.fresh(r.Context())
@@ -94,7 +94,7 @@ func (p *Page) plan(r *http.Request, read *form) (*plan, *refusal) {
 		}
 		return nil, &refusal{http.StatusConflict, "Nothing was done", text}
 	}
-	return make(s, read)
+	return think(s, read)
 }
 
 // askAct shows the confirmation of an act.
@@ -131,7 +131,7 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request, who *session) {
 			"It changed since you looked at it, and nothing was done. Read it again, and confirm if you still want it.")
 		return
 	}
-	unrecorded := p.record(r, who.actor, planned.action, audit.OutcomeStarted, planned.details) != nil
+	unrecorded := !p.record(r, who.actor, planned.action, audit.OutcomeStarted, planned.details)
 	if unrecorded && planned.spends {
 		p.showConfirmation(w, http.StatusServiceUnavailable, who, planned,
 			"The audit log cannot be written, so nothing was done: what may cost money must be recorded first. The sidecar's log says why it cannot be written.")
@@ -143,7 +143,7 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request, who *session) {
 	err := planned.do(ctx, p.options.Cluster)
 	p.gather.forget()
 	outcome := outcomeOf(err)
-	unrecorded = p.record(r, who.actor, planned.action, outcome, planned.details) != nil || unrecorded
+	unrecorded = !p.record(r, who.actor, planned.action, outcome, planned.details) || unrecorded
 	if err != nil {
 		p.options.Log.Error(err, "Cannot do what the admin page was asked for", "action", planned.action)
 		p.showConfirmation(w, http.StatusConflict, who, planned, failureText(outcome)+remedy(err))

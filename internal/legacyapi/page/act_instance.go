@@ -8,7 +8,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -139,7 +138,7 @@ func planClaim(s *snapshot, form *form) (*plan, *refusal) {
 		},
 	}
 	if form.minutes > 0 {
-		claim.Spec.TTLSeconds = ptr.To(int32(ttl / time.Second)) //nolint:gosec // at most maxMinutes
+		claim.Spec.TTLSeconds = new(int32(ttl / time.Second)) //nolint:gosec // at most maxMinutes
 	}
 	return &plan{
 		action: "claim", spends: true, confirm: view,
@@ -225,6 +224,6 @@ func bareMeta(object client.Object) metav1.ObjectMeta {
 // deleteObject deletes the object that was seen and no later one of the same name.
 func deleteObject(object client.Object) func(context.Context, Cluster) error {
 	return func(ctx context.Context, cluster Cluster) error {
-		return cluster.Delete(ctx, object, client.Preconditions{UID: ptr.To(object.GetUID())})
+		return cluster.Delete(ctx, object, client.Preconditions{UID: new(object.GetUID())})
 	}
 }

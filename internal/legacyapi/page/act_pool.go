@@ -183,9 +183,9 @@ func sizeTo(s *snapshot, size int) (*plan, *refusal) {
 		details: audit.Details{"desiredSize": audit.Number(int64(size)), "before": audit.Number(int64(was))},
 		done:    fmt.Sprintf("The size is now %d.", size),
 		do: changePool(pool, func(pool *v1alpha1.WarmPool) {
-			pool.Spec.Replicas = ptr.To(int32(size)) //nolint:gosec // at most maxReplicas
+			pool.Spec.Replicas = new(int32(size)) //nolint:gosec // at most maxReplicas
 			if least := pool.Spec.MinReadyReplicas; least != nil && *least > *pool.Spec.Replicas {
-				pool.Spec.MinReadyReplicas = ptr.To(*pool.Spec.Replicas)
+				pool.Spec.MinReadyReplicas = new(*pool.Spec.Replicas)
 			}
 		}),
 	}, nil

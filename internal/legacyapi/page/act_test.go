@@ -114,7 +114,7 @@ func TestResizeUpNamesTheMost(t *testing.T) {
 func TestResizeDownNamesWhatItSaves(t *testing.T) {
 	s, _ := busy(t)
 	p := s.pool()
-	p.Spec.MinReadyReplicas = ptr.To(int32(2))
+	p.Spec.MinReadyReplicas = new(int32(2))
 	if err := plane.Client.Update(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestResizeDownNamesWhatItSaves(t *testing.T) {
 func TestASizeThatIsNone(t *testing.T) {
 	s, _ := busy(t)
 	p := s.pool()
-	p.Spec.MaxReplicas = ptr.To(int32(4))
+	p.Spec.MaxReplicas = new(int32(4))
 	if err := plane.Client.Update(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestAStatusThatIsWrittenMeanwhileIsNoConflict(t *testing.T) {
 			if tries++; tries > 2 {
 				return nil
 			}
-			p := s.pool()
+			p := s.pool() //nolint:contextcheck // it is the test that reads
 			p.Status.ReadyReplicas = int32(tries)
 			return plane.Client.Status().Update(ctx, p)
 		}}

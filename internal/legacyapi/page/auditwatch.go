@@ -48,8 +48,8 @@ type AuditWatch struct {
 var _ AuditReader = (*AuditWatch)(nil)
 
 // NewAuditWatch makes a watch of a log. verify verifies it, as audit.Verify does.
-func NewAuditWatch(source AuditSource, verify func(context.Context) (audit.Report, error), clock clock.WithTicker, log logr.Logger) *AuditWatch {
-	return &AuditWatch{source: source, verify: verify, clock: clock, log: log}
+func NewAuditWatch(source AuditSource, verify func(context.Context) (audit.Report, error), ticks clock.WithTicker, log logr.Logger) *AuditWatch {
+	return &AuditWatch{source: source, verify: verify, clock: ticks, log: log}
 }
 
 // Start verifies at once and then every ten minutes until ctx ends; it returns
@@ -89,18 +89,18 @@ func verificationOf(report *audit.Report, err error) Verification {
 		return Verification{Message: "The log cannot be verified: " + err.Error() + "."}
 	case report.Broken != nil:
 		return Verification{
-			Records: uint64(max(report.Records, 0)), //nolint:gosec // not negative
+			Records: uint64(max(report.Records, 0)),
 			Message: fmt.Sprintf("%s at %s line %d: %s Keep the files, and find out who could write them.",
 				report.Broken.Problem, report.Broken.File, report.Broken.Line, report.Broken.Message),
 		}
 	case report.UnknownSalts > 0:
 		return Verification{
-			Intact: true, Records: uint64(max(report.Records, 0)), //nolint:gosec // not negative
+			Intact: true, Records: uint64(max(report.Records, 0)),
 			Message: fmt.Sprintf("%d records are from before AUDIT_SALT changed; the chain vouches for them.", report.UnknownSalts),
 		}
 	default:
 		return Verification{
-			Intact: true, Records: uint64(max(report.Records, 0)), //nolint:gosec // not negative
+			Intact: true, Records: uint64(max(report.Records, 0)),
 			Message: "Every record is signed and chained to the one before.",
 		}
 	}

@@ -46,5 +46,5 @@ func wholeNumber(text string) int {
 	if err != nil {
 		return -1
 	}
-	return int(number) //nolint:gosec // 31 bits fit
+	return int(number)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 //go:embed templates static
-var files embed.FS //nolint:gochecknoglobals // embed needs a package variable; it is read only
+var files embed.FS
 
 // renderer turns views into pages.
 type renderer struct {

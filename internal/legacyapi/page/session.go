@@ -183,7 +183,7 @@ func tokenOf(r *http.Request) string {
 
 // setCookie gives the browser a token; an empty one takes it away.
 func setCookie(w http.ResponseWriter, r *http.Request, token string) {
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // Secure follows the connection: a cookie over plain HTTP would not come back with it
 		Name: nameOfCookie(r), Value: token, Path: "/", HttpOnly: true,
 		Secure: isSecure(r), SameSite: http.SameSiteStrictMode,
 		MaxAge: int(sessionLifetime.Seconds()),

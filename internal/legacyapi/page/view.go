@@ -113,12 +113,13 @@ func (p *Page) newView(s *snapshot) *poolView {
 }
 
 func announce(v *poolView, pool *v1alpha1.WarmPool) string {
-	text := fmt.Sprintf("%d of %d ready, %d claimed, %s an hour committed.",
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d of %d ready, %d claimed, %s an hour committed.",
 		pool.Status.ReadyReplicas, v.Size, pool.Status.ClaimedReplicas, v.Cost.Committed.Hour)
 	for i := range v.Alerts {
-		text += " " + v.Alerts[i].Title + "."
+		text.WriteString(" " + v.Alerts[i].Title + ".")
 	}
-	return text
+	return text.String()
 }
 
 func modeText(mode v1alpha1.PoolMode) string {
@@ -150,44 +151,58 @@ func countsOf(pool *v1alpha1.WarmPool) []countView {
 	return slices.Insert(counts, 0, countView{Label: "Ready", Value: status.ReadyReplicas, State: stateReady})
 }
 
-// alerts are the conditions that want attention, worst first.
+// watched is a condition that wants attention when it has a status.
+type watched struct {
+	kind         string
+	status       metav1.ConditionStatus
+	level, title string
+}
+
+// watchedPool and watchedAccount are the conditions that want attention, worst first.
+func watchedPool() []watched {
+	return []watched{
+		{v1alpha1.ConditionStalled, metav1.ConditionTrue, "error", "The pool needs you"},
+		{v1alpha1.ConditionWithinCeiling, metav1.ConditionFalse, "warning", "The pool is over its ceiling"},
+		{v1alpha1.ConditionWithinBudget, metav1.ConditionFalse, "warning", "A budget is used up"},
+		{v1alpha1.ConditionAccountReady, metav1.ConditionFalse, "warning", "The account cannot rent"},
+		{v1alpha1.ConditionHealthBudgetOK, metav1.ConditionFalse, "warning", "Too many instances fail at once"},
+		{v1alpha1.ConditionOffersAvailable, metav1.ConditionFalse, "warning", "No offer passes the filters"},
+	}
+}
+
+func watchedAccount() []watched {
+	return []watched{
+		{v1alpha1.ConditionNoLeaks, metav1.ConditionFalse, "warning", "Rentals that nobody records may bill"},
+		{v1alpha1.ConditionTerminationsProgressing, metav1.ConditionFalse, "warning", "A rental does not go away"},
+		{v1alpha1.ConditionBalanceSufficient, metav1.ConditionFalse, "warning", "The credit runs out"},
+	}
+}
+
+// alerts are the conditions that want attention, worst first. What two conditions
+// say in the same words is said once.
 func (p *Page) alerts(s *snapshot) []alertView {
-	var alerts []alertView
-	add := func(level, word, title string, condition *metav1.Condition) {
-		message := p.text.line(condition.Message)
-		known := func(a alertView) bool { return message != "" && a.Message == message }
-		if !slices.ContainsFunc(alerts, known) {
-			alerts = append(alerts, alertView{level, word, title, p.text.line(condition.Reason), message})
-		}
-	}
-	pool := s.pool.Status.Conditions
-	if stalled := conditionOf(pool, v1alpha1.ConditionStalled); stalled != nil && stalled.Status == metav1.ConditionTrue {
-		add("error", "Error", "The pool needs you", stalled)
-	}
-	for _, each := range []struct{ kind, title string }{
-		{v1alpha1.ConditionWithinCeiling, "The pool is over its ceiling"},
-		{v1alpha1.ConditionWithinBudget, "A budget is used up"},
-		{v1alpha1.ConditionAccountReady, "The account cannot rent"},
-		{v1alpha1.ConditionHealthBudgetOK, "Too many instances fail at once"},
-		{v1alpha1.ConditionOffersAvailable, "No offer passes the filters"},
-	} {
-		if found := conditionOf(pool, each.kind); found != nil && found.Status == metav1.ConditionFalse {
-			add("warning", "Warning", each.title, found)
-		}
-	}
+	found := p.alertsOf(watchedPool(), s.pool.Status.Conditions)
 	if s.account != nil {
-		for _, each := range []struct{ kind, title string }{
-			{v1alpha1.ConditionNoLeaks, "Rentals that nobody records may bill"},
-			{v1alpha1.ConditionTerminationsProgressing, "A rental does not go away"},
-			{v1alpha1.ConditionBalanceSufficient, "The credit runs out"},
-		} {
-			if found := conditionOf(s.account.Status.Conditions, each.kind); found != nil && found.Status == metav1.ConditionFalse {
-				add("warning", "Warning", each.title, found)
-			}
-		}
+		found = append(found, p.alertsOf(watchedAccount(), s.account.Status.Conditions)...)
 	}
-	if full := conditionOf(pool, v1alpha1.ConditionFullyProvisioned); full != nil && full.Status == metav1.ConditionFalse {
-		add("info", "Note", "Not all instances are ready", full)
+	found = append(found, p.alertsOf([]watched{
+		{v1alpha1.ConditionFullyProvisioned, metav1.ConditionFalse, "info", "Not all instances are ready"},
+	}, s.pool.Status.Conditions)...)
+	said := map[string]bool{}
+	return slices.DeleteFunc(found, func(a alertView) bool {
+		again := a.Message != "" && said[a.Message]
+		said[a.Message] = true
+		return again
+	})
+}
+
+func (p *Page) alertsOf(watch []watched, conditions []metav1.Condition) []alertView {
+	words := map[string]string{"error": "Error", "warning": "Warning", "info": "Note"}
+	var alerts []alertView
+	for _, each := range watch {
+		if c := conditionOf(conditions, each.kind); c != nil && c.Status == each.status {
+			alerts = append(alerts, alertView{each.level, words[each.level], each.title, p.text.line(c.Reason), p.text.line(c.Message)})
+		}
 	}
 	return alerts
 }

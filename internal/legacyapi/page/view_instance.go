@@ -58,23 +58,30 @@ type attemptView struct {
 
 // stateOf is what an instance is, in one word.
 func stateOf(instance *v1alpha1.WarmInstance) (state, word string) {
-	status := &instance.Status
-	ready := conditionOf(status.Conditions, v1alpha1.ConditionReady)
-	isReady := ready != nil && ready.Status == metav1.ConditionTrue
-	rented := conditionOf(status.Conditions, v1alpha1.ConditionRented)
+	status, claim := &instance.Status, instance.Spec.ClaimRef
+	ready := isTrue(status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case !instance.DeletionTimestamp.IsZero():
 		return stateEnding, "Ending"
 	case status.Failure != nil:
 		return stateFailed, "Failed"
-	case instance.Spec.ClaimRef != nil && instance.Spec.ClaimRef.RecycleTime != nil:
+	case claim != nil && claim.RecycleTime != nil:
 		return stateStarting, "Recycling"
-	case instance.Spec.ClaimRef != nil && (isReady || status.ReadyTime == nil):
-		return stateClaimed, "Claimed"
-	case isReady:
-		return stateReady, "Ready"
-	case status.ReadyTime != nil:
+	case status.ReadyTime != nil && !ready:
 		return stateUnhealthy, "Unhealthy"
+	case claim != nil:
+		return stateClaimed, "Claimed"
+	case ready:
+		return stateReady, "Ready"
+	default:
+		return stateOnTheWay(status)
+	}
+}
+
+// stateOnTheWay is stateOf for an instance that was never ready.
+func stateOnTheWay(status *v1alpha1.WarmInstanceStatus) (state, word string) {
+	rented := conditionOf(status.Conditions, v1alpha1.ConditionRented)
+	switch {
 	case status.Rental != nil:
 		return stateStarting, "Starting"
 	case rented != nil && rented.Status == metav1.ConditionUnknown:
@@ -82,6 +89,11 @@ func stateOf(instance *v1alpha1.WarmInstance) (state, word string) {
 	default:
 		return stateWaiting, "Waiting"
 	}
+}
+
+func isTrue(conditions []metav1.Condition, kind string) bool {
+	found := conditionOf(conditions, kind)
+	return found != nil && found.Status == metav1.ConditionTrue
 }
 
 func (p *Page) instanceView(instance *v1alpha1.WarmInstance, s *snapshot) instanceView {
@@ -235,20 +247,9 @@ func (p *Page) claimView(claim *v1alpha1.WarmClaim, s *snapshot) claimView {
 		Created: momentOf(claim.CreationTimestamp.Time, s.taken),
 		Live:    status.FinishedTime == nil && claim.DeletionTimestamp.IsZero(),
 	}
-	bound := conditionOf(status.Conditions, v1alpha1.ConditionBound)
-	over := conditionOf(status.Conditions, v1alpha1.ConditionFinished)
-	switch {
-	case !claim.DeletionTimestamp.IsZero():
-		v.State, v.Word = stateEnding, "Releasing"
-	case status.FinishedTime != nil:
-		v.State, v.Word, bound = stateOver, "Finished", over
-	case bound != nil && bound.Status == metav1.ConditionTrue:
-		v.State, v.Word = stateClaimed, "Bound"
-	default:
-		v.State, v.Word = stateWaiting, "Waiting"
-	}
-	if bound != nil {
-		v.Reason, v.Message = p.text.line(bound.Reason), p.text.line(bound.Message)
+	var why *metav1.Condition
+	if v.State, v.Word, why = stateOfClaim(claim); why != nil {
+		v.Reason, v.Message = p.text.line(why.Reason), p.text.line(why.Message)
 	}
 	if status.InstanceRef != nil {
 		v.Instance = p.text.line(status.InstanceRef.Name)
@@ -264,4 +265,20 @@ func (p *Page) claimView(claim *v1alpha1.WarmClaim, s *snapshot) claimView {
 		v.Expires, v.Left = momentOf(status.ExpirationTime.Time, s.taken), age(status.ExpirationTime.Sub(s.taken))
 	}
 	return v
+}
+
+// stateOfClaim is what a claim is, in one word, and the condition that says why.
+func stateOfClaim(claim *v1alpha1.WarmClaim) (state, word string, why *metav1.Condition) {
+	conditions := claim.Status.Conditions
+	bound := conditionOf(conditions, v1alpha1.ConditionBound)
+	switch {
+	case !claim.DeletionTimestamp.IsZero():
+		return stateEnding, "Releasing", bound
+	case claim.Status.FinishedTime != nil:
+		return stateOver, "Finished", conditionOf(conditions, v1alpha1.ConditionFinished)
+	case isTrue(conditions, v1alpha1.ConditionBound):
+		return stateClaimed, "Bound", bound
+	default:
+		return stateWaiting, "Waiting", bound
+	}
 }
