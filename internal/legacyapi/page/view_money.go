@@ -53,6 +53,8 @@ type budgetView struct {
 	// Percent is how much is used; Bar is the same, at most 100.
 	Percent, Bar int
 	Over         bool
+	// Counted is false while the ledger does not say what is used.
+	Counted bool
 }
 
 // budgets compares the budgets with the ledger.
@@ -100,7 +102,7 @@ func (p *Page) budgetView(owner string, budget *v1alpha1.Budget, totals *v1alpha
 		}
 	}
 	v.Left, v.Percent = v.Limit.minus(v.Spent), v.Spent.percentOf(v.Limit)
-	v.Bar, v.Over = bar(v.Percent), v.Spent.known && v.Spent.value >= v.Limit.value
+	v.Counted, v.Bar, v.Over = v.Spent.known, bar(v.Percent), v.Spent.known && v.Spent.value >= v.Limit.value
 	return v
 }
 
