@@ -90,11 +90,17 @@ func (s *sealer) sign(signed []byte) string {
 
 // isSigned is true when the line carries the signature of this key.
 func (s *sealer) isSigned(line []byte) bool {
-	if len(line) < macTail {
+	if !endsWithMAC(line) {
 		return false
 	}
 	signed, given := line[:len(line)-macTail], line[len(line)-macTail+len(macField):len(line)-len(`"}`)]
 	return hmac.Equal([]byte(s.sign(signed)), given)
+}
+
+// endsWithMAC is true for a line with the place of a signature at its end.
+func endsWithMAC(line []byte) bool {
+	tail := len(line) - macTail
+	return tail >= 0 && bytes.HasPrefix(line[tail:], []byte(macField)) && bytes.HasSuffix(line, []byte(`"}`))
 }
 
 // hashOf is the hash of a line, which the next record names.
@@ -112,7 +118,7 @@ func DecodeRecord(line []byte) (Record, error) {
 	if len(line) > maxLine {
 		return Record{}, fmt.Errorf("%w: it has %d bytes, the longest record has %d", errNotRecord, len(line), maxLine)
 	}
-	if tail := len(line) - macTail; tail < 0 || !bytes.HasPrefix(line[tail:], []byte(macField)) || !bytes.HasSuffix(line, []byte(`"}`)) {
+	if !endsWithMAC(line) {
 		return Record{}, fmt.Errorf("%w: it does not end with a signature", errNotRecord)
 	}
 	var w wire

@@ -86,16 +86,16 @@ func TestChangedKeyIsInForceWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.step(3 * time.Second)
-	response := w.do(status.with("X-Admin-Key", newTokenValue))
-	if text := w.text(response); response.StatusCode != http.StatusForbidden || !strings.Contains(text, "not configured on server") {
-		t.Errorf("a key that was taken away: %d %s", response.StatusCode, text)
+	code, text := w.ask(status.with("X-Admin-Key", newTokenValue))
+	if code != http.StatusForbidden || !strings.Contains(text, "not configured on server") {
+		t.Errorf("a key that was taken away: %d %s", code, text)
 	}
 }
 
 func TestSetTokensAreInForceAtOnce(t *testing.T) {
 	w := newWorld(t)
 	set := request{method: http.MethodPost, path: "/api/proxy/admin/set-tokens", body: `{"civitai":"` + newTokenValue + `"}`, peer: localPeer}
-	if text := w.text(w.do(set)); text != `{"huggingface":true,"civitai":true,"vastai":true}` {
+	if _, text := w.ask(set); text != `{"huggingface":true,"civitai":true,"vastai":true}` {
 		t.Errorf("got %s", text)
 	}
 	var secret corev1.Secret
@@ -184,9 +184,9 @@ func TestNothingIsDoneThatCannotBeRecorded(t *testing.T) {
 	if err := w.audit.Close(); err != nil {
 		t.Fatal(err)
 	}
-	response := w.do(admin(http.MethodPost, "/api/proxy/admin/terminate", "{}"))
-	if text := w.text(response); response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "nothing was done") {
-		t.Errorf("got %d %s", response.StatusCode, text)
+	code, text := w.ask(admin(http.MethodPost, "/api/proxy/admin/terminate", "{}"))
+	if code != http.StatusServiceUnavailable || !strings.Contains(text, "nothing was done") {
+		t.Errorf("got %d %s", code, text)
 	}
 	if after := w.snapshot(); strings.Join(after, "\n") != strings.Join(before, "\n") {
 		t.Errorf("it was done: %v", after)

@@ -498,6 +498,14 @@ func (w *world) status(r request) int {
 	return response.StatusCode
 }
 
+// ask sends a request and returns the status and the body of its answer.
+func (w *world) ask(r request) (status int, text string) {
+	w.Helper()
+	response := w.do(r)
+	defer response.Body.Close()
+	return response.StatusCode, w.text(response)
+}
+
 // text is the body of an answer.
 func (w *world) text(response *http.Response) string {
 	w.Helper()
