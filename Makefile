@@ -75,10 +75,14 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
 
 .PHONY: integration
-integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
+integration: go cc chromium k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
 	go test -p 2 -timeout 35m $(TESTFLAGS) ./test/...
+
+.PHONY: page
+page: go chromium k8s ## The admin page in a real browser; PICTURES=<directory> keeps screenshots.
+	go test -count=1 -timeout 10m $(TESTFLAGS) ./test/page
 
 .PHONY: ledger
 ledger: go ## Thirty simulated days of rentals and faults: the ledger against the simulator's meter.
@@ -202,3 +206,8 @@ go:
 .PHONY: cc
 cc:
 	@command -v "$$(go env CC)" >/dev/null || { echo "The race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
+
+# CHROMIUM names a browser of your own.
+.PHONY: chromium
+chromium:
+	@command -v "$${CHROMIUM:-chromium}" chromium-browser google-chrome >/dev/null || { echo "The tests of the admin page need a browser: apt-get install chromium" >&2; exit 1; }
