@@ -54,12 +54,16 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := openAudit(ctx, direct, &settings, logger)
+	salt, err := readSalt(ctx, direct, &settings)
+	if err != nil {
+		return err
+	}
+	records, err := audit.Open(audit.Options{Dir: settings.AuditDir, Component: auditComponent, Salt: salt, Observer: observer{logger.WithName("audit")}})
 	if err != nil {
 		return err
 	}
 	publishing := publishHeads(ctx, direct, records, settings.Pool.Namespace)
-	err = serve(ctx, &settings, &parts{direct, records, logger})
+	err = serve(ctx, &settings, &parts{direct, records, salt, logger})
 	publishing()
 	return errors.Join(err, records.Close())
 }
@@ -68,6 +72,7 @@ func run(ctx context.Context) error {
 type parts struct {
 	client  client.Client
 	records *audit.Log
+	salt    string
 	logger  logr.Logger
 }
 
@@ -94,13 +99,22 @@ func serve(ctx context.Context, settings *options.Sidecar, made *parts) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pageEnded, err := servePage(ctx, settings, made, server)
+	if err != nil {
+		return err
+	}
 	closeSides, err := serveSides(ctx, settings, registry, func(ctx context.Context) error {
 		return errors.Join(server.Ready(ctx), made.records.Err())
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(server.Serve(ctx, listener, secure, settings.ShutdownTimeout), closeSides())
+	err = errors.Join(server.Serve(ctx, listener, secure, settings.ShutdownTimeout), closeSides())
+	cancel()
+	pageEnded()
+	return err
 }
 
 func serverOptions(settings *options.Sidecar, made *parts) legacyapi.Options {
@@ -124,16 +138,15 @@ func serverOptions(settings *options.Sidecar, made *parts) legacyapi.Options {
 // auditComponent is the sidecar's name in the audit log.
 const auditComponent = "sidecar"
 
-// openAudit opens the log with the salt of the Secret.
-func openAudit(ctx context.Context, direct client.Client, settings *options.Sidecar, logger logr.Logger) (*audit.Log, error) {
+// readSalt returns the salt of the audit log from the Secret.
+func readSalt(ctx context.Context, direct client.Client, settings *options.Sidecar) (string, error) {
 	var secret corev1.Secret
 	key := types.NamespacedName{Namespace: settings.Pool.Namespace, Name: settings.Secret}
 	if err := direct.Get(ctx, key, &secret); err != nil {
-		return nil, fmt.Errorf("reading Secret %s, which holds ADMIN_API_KEY and AUDIT_SALT (kubectl -n %s create secret generic %s --from-env-file=.env): %w",
+		return "", fmt.Errorf("reading Secret %s, which holds ADMIN_API_KEY and AUDIT_SALT (kubectl -n %s create secret generic %s --from-env-file=.env): %w",
 			key, key.Namespace, key.Name, err)
 	}
-	salt := strings.TrimSpace(string(secret.Data[audit.SaltVariable]))
-	return audit.Open(audit.Options{Dir: settings.AuditDir, Component: auditComponent, Salt: salt, Observer: observer{logger.WithName("audit")}})
+	return strings.TrimSpace(string(secret.Data[audit.SaltVariable])), nil
 }
 
 // observer logs what the log itself cannot do; the API counts and answers the rest.

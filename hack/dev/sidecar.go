@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/warmpool-dev/warmpool/internal/legacyapi"
@@ -192,5 +193,9 @@ func (p *proof) legacyAnswers(ctx context.Context) (string, error) {
 	if err != nil || status != http.StatusOK || json.Unmarshal(body, &stats) != nil || len(stats.Devices) == 0 {
 		return "", errors.Join(fmt.Errorf("through the legacy API ComfyUI answered %d: %s", status, body), err)
 	}
-	return fmt.Sprintf("%d ready instances at %s, and ComfyUI behind it", ready, p.sidecar.URL), nil
+	status, body, err = p.sidecar.get(ctx, p.sidecar.URL+"/admin/warm-pool")
+	if err != nil || status != http.StatusOK || !strings.Contains(string(body), `name="key"`) {
+		return "", errors.Join(fmt.Errorf("the admin page answered %d and not with its sign-in: %s", status, body), err)
+	}
+	return fmt.Sprintf("%d ready instances at %s, ComfyUI behind it, and the admin page", ready, p.sidecar.URL), nil
 }

@@ -86,6 +86,21 @@ func (p *Publisher) PublishHead(ctx context.Context, head audit.Head) error {
 	return nil
 }
 
+// Published returns the head that was published last, nil when there is none.
+func (p *Publisher) Published(ctx context.Context) (*audit.Head, error) {
+	var object corev1.ConfigMap
+	if err := p.client.Get(ctx, p.key, &object); apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // no head is an answer, too
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the published head of the audit log: %w", err)
+	}
+	head, err := audit.ParseHead([]byte(object.Data[keyHead]))
+	if err != nil {
+		return nil, fmt.Errorf("reading the published head of the audit log in ConfigMap %s: %w", p.key, err)
+	}
+	return &head, nil
+}
+
 // put puts a head into the data and returns the one that it proves lost.
 func put(data map[string]string, head audit.Head) (*audit.Head, error) {
 	text, err := json.Marshal(head)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(seen, *turnedAway)
 		return
 	}
+	if s.page.has(r.URL.Path) {
+		label = routePage
+		s.hurry(seen)
+		s.page.handler.ServeHTTP(seen, r)
+		return
+	}
 	if s.origins.answer(seen, r) {
 		return
 	}
@@ -59,6 +66,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	label = found.path
 	s.send(seen, s.carryOut(r, found, c))
+}
+
+// has is true for a path of the mounted handler.
+func (m *mounted) has(path string) bool {
+	return slices.ContainsFunc(m.paths, func(own string) bool { return path == own || strings.HasPrefix(path, own+"/") })
 }
 
 // admit turns away what nobody sends in good faith.

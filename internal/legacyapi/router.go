@@ -59,8 +59,10 @@ type call struct {
 // routeComfy is the label of the way to rented instances.
 const routeComfy = "/api/proxy/comfy"
 
-// table lists every route but the one to ComfyUI. A page for people, such as
-// /admin/warm-pool, becomes a handler beside routeComfy in dispatch.
+// routePage is the label of the admin page, which serves more than one path.
+const routePage = "/admin/warm-pool"
+
+// table lists every route but those to ComfyUI and to the admin page.
 func table() []route {
 	return slices.Concat(statusRoutes(), poolRoutes(), settingsRoutes(), processRoutes())
 }

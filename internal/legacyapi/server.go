@@ -106,6 +106,13 @@ type Server struct {
 	table   routes
 	memory  *memory
 	proxy   *proxy
+	page    mounted
+}
+
+// mounted is a handler that answers for itself, and where.
+type mounted struct {
+	handler http.Handler
+	paths   []string
 }
 
 // New makes a server. It fails when the Secret cannot be read, or its admin key
@@ -137,6 +144,27 @@ func New(ctx context.Context, options Options) (*Server, error) { //nolint:gocri
 		return nil, fmt.Errorf("%w\nSet another one: %s", err, s.keys.remedy())
 	}
 	return s, nil
+}
+
+// ServePage hands requests for these paths, and for what is under them, to the
+// admin page, which has its own way of signing in. Call it before Serve.
+func (s *Server) ServePage(page http.Handler, paths ...string) { s.page = mounted{page, paths} }
+
+// checkPatience bounds how long the Secret may take to be read for Check.
+const checkPatience = 5 * time.Second
+
+// Check says whether key is the admin key of now, in constant time, and whose
+// fingerprint it has. While the Secret cannot be read, the last key that was
+// known counts, for half a minute.
+func (s *Server) Check(key string) (actor string, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), checkPatience)
+	defer cancel()
+	values, err := s.keys.read(ctx)
+	if err != nil {
+		s.log.Error(err, "The admin key cannot be read, so no key is accepted")
+	}
+	wanted := values[keyAdmin]
+	return string(s.options.Audit.Fingerprint(key)), CheckAdminKey(wanted) == nil && sameSecret(key, wanted)
 }
 
 // Close drops the connections to rented instances.

@@ -43,6 +43,7 @@ type world struct {
 	admin     client.Client
 	sidecar   client.Client
 	server    *legacyapi.Server
+	records   *audit.Log
 }
 
 func newWorld(t *testing.T) *world {
@@ -76,6 +77,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(closeErr)
 		}
 	})
+	w.records = records
 	w.server, err = legacyapi.New(t.Context(), legacyapi.Options{
 		Client: w.sidecar, Pool: types.NamespacedName{Namespace: w.namespace, Name: "sdxl"}, Secret: "warmpool-credentials",
 		Deployment: types.NamespacedName{Namespace: w.namespace, Name: "warmpool-manager"}, Audit: records, Clock: clock.RealClock{},

@@ -32,9 +32,10 @@ type Cluster interface {
 // KeyChecker knows the admin key.
 type KeyChecker interface {
 	// Check says whether key is the admin key of now, in constant time, and who
-	// that is: the key's fingerprint for the audit log, also for a wrong key. It
-	// must not block: it is asked at every request. While the key of now cannot be
-	// read, the last one that was known counts: a wrong answer ends the session.
+	// that is: the key's fingerprint for the audit log, also for a wrong key. It is
+	// asked at every request, so it should answer from memory. While the key of now
+	// cannot be read, the last one that was known counts: a wrong answer ends the
+	// session.
 	Check(key string) (actor string, ok bool)
 }
 
