@@ -33,6 +33,9 @@ const (
 	recordPeriod = 250 * time.Millisecond
 )
 
+// errLeaseLost is why a process that may not be the leader any more makes nothing.
+var errLeaseLost = errors.New("the leader lease is not fresh, so another manager may be in charge")
+
 // secretNameFor names the Secret with an instance's own password.
 func secretNameFor(instance *warmpool.WarmInstance) string { return instance.Name + "-auth" }
 
@@ -86,6 +89,12 @@ func (r *VastAccountReconciler) ensurePassword(ctx context.Context, instance *wa
 	}
 	if !apierrors.IsNotFound(err) {
 		return "", err
+	}
+	// A process that slept meanwhile would leave a Secret behind for an instance
+	// that its successor has let go of.
+	//warmpool:gate password-needs-the-lease
+	if !r.Lease.IsFresh() {
+		return "", errLeaseLost
 	}
 	password := rand.Text() + rand.Text()
 	secret = corev1.Secret{

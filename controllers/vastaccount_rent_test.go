@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -203,6 +205,22 @@ func TestTheOwnPasswordIsNobodyElses(t *testing.T) {
 	}
 	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil {
 		t.Errorf("the foreign Secret: %v", err)
+	}
+}
+
+// TestNoPasswordWithoutTheLease: a process that slept through the end of an
+// instance makes no Secret for it, which nothing would take away again.
+func TestNoPasswordWithoutTheLease(t *testing.T) {
+	instance := testInstance()
+	s := newStage(t, instance)
+	s.get(instance)
+	s.lease.lost = true
+	if _, err := s.account.ensurePassword(t.Context(), instance); !errors.Is(err, errLeaseLost) {
+		t.Errorf("made a password: %v", err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: instance.Namespace, Name: secretNameFor(instance)}}
+	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret: %v", err)
 	}
 }
 

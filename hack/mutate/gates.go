@@ -399,6 +399,7 @@ func rentGates() []Gate {
 		{"rent-pauses-after-a-refusal", "I7", "asking Vast.ai again and again for a rent that it refuses", "TestARefusedPoolWaits", always()},
 		{"rent-needs-the-finalizer", "I6", "a rental that nothing would end", nothing, never()},
 		{"password-is-its-own", "I8", "an instance that is protected by a password that others know", "TestTheOwnPasswordIsNobodyElses", without(" && metav1.IsControlledBy(&secret, instance)")},
+		{"password-needs-the-lease", "I7", "a Secret that is left behind for an instance that is gone", "TestNoPasswordWithoutTheLease", never()},
 		{"password-delete-its-own", "I8", "deleting a Secret that is not ours", "TestTheOwnPasswordIsNobodyElses", never()},
 		{"journal-optimistic-lock", "I2", "two leaders that both win the right to rent", nothing, instead("r.Client.Status().Update(ctx, journaled)", "r.Client.Status().Patch(ctx, journaled, client.MergeFrom(instance))")},
 		{"rent-needs-the-journal", "I2", "a call before its intent is written down", nothing, never()},
