@@ -159,43 +159,51 @@ func (d *sidecar) stop(ctx context.Context) error {
 	return d.process.Stop(ctx, 2*sidecarPatience)
 }
 
-// legacyAnswers asks the legacy API about the pool, and one of its instances
-// through it.
+// legacyAnswers asks the legacy API about the pool, one of its instances through
+// it, and the admin page for its sign-in.
 func (p *proof) legacyAnswers(ctx context.Context) (string, error) {
 	if p.sidecar == nil {
 		return "the sidecar was not asked for", nil
 	}
-	status, body, err := p.sidecar.get(ctx, p.sidecar.URL+"/api/proxy/admin/warm-pool/status")
-	if err != nil || status != http.StatusOK {
-		return "", errors.Join(fmt.Errorf("the legacy API answered %d: %s", status, body), err)
+	for _, ask := range []struct {
+		path string
+		// good is true for the answer that is wanted.
+		good func(body []byte) bool
+	}{
+		{"/api/proxy/admin/warm-pool/status", func(body []byte) bool { return readyInstances(body) == int(p.size) }},
+		{"/api/proxy/comfy/system_stats", hasDevice},
+		{"/admin/warm-pool", func(body []byte) bool { return strings.Contains(string(body), `name="key"`) }},
+	} {
+		status, body, err := p.sidecar.get(ctx, p.sidecar.URL+ask.path)
+		if err != nil || status != http.StatusOK || !ask.good(body) {
+			return "", errors.Join(fmt.Errorf("to GET %s the sidecar answered %d: %s", ask.path, status, body), err)
+		}
 	}
+	return fmt.Sprintf("%d ready instances at %s, ComfyUI behind it, and the admin page", p.size, p.sidecar.URL), nil
+}
+
+// readyInstances counts them in the legacy API's answer, -1 when that is none.
+func readyInstances(body []byte) (ready int) {
 	var shown struct {
 		Instances []struct {
 			Status string `json:"status"`
 		} `json:"instances"`
 	}
-	if err = json.Unmarshal(body, &shown); err != nil {
-		return "", fmt.Errorf("reading the answer of the legacy API: %w", err)
+	if json.Unmarshal(body, &shown) != nil {
+		return -1
 	}
-	ready := 0
 	for _, instance := range shown.Instances {
 		if instance.Status == "ready" {
 			ready++
 		}
 	}
-	if ready != int(p.size) {
-		return "", fmt.Errorf("the legacy API shows %d ready instances of %d: %s", ready, p.size, body)
-	}
-	status, body, err = p.sidecar.get(ctx, p.sidecar.URL+"/api/proxy/comfy/system_stats")
+	return ready
+}
+
+// hasDevice is true for the system_stats of a ComfyUI with a device.
+func hasDevice(body []byte) bool {
 	var stats struct {
 		Devices []any `json:"devices"`
 	}
-	if err != nil || status != http.StatusOK || json.Unmarshal(body, &stats) != nil || len(stats.Devices) == 0 {
-		return "", errors.Join(fmt.Errorf("through the legacy API ComfyUI answered %d: %s", status, body), err)
-	}
-	status, body, err = p.sidecar.get(ctx, p.sidecar.URL+"/admin/warm-pool")
-	if err != nil || status != http.StatusOK || !strings.Contains(string(body), `name="key"`) {
-		return "", errors.Join(fmt.Errorf("the admin page answered %d and not with its sign-in: %s", status, body), err)
-	}
-	return fmt.Sprintf("%d ready instances at %s, ComfyUI behind it, and the admin page", ready, p.sidecar.URL), nil
+	return json.Unmarshal(body, &stats) == nil && len(stats.Devices) > 0
 }

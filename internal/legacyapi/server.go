@@ -156,8 +156,8 @@ const checkPatience = 5 * time.Second
 // Check says whether key is the admin key of now, in constant time, and whose
 // fingerprint it has. While the Secret cannot be read, the last key that was
 // known counts, for half a minute.
-func (s *Server) Check(key string) (actor string, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), checkPatience)
+func (s *Server) Check(ctx context.Context, key string) (actor string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
 	values, err := s.keys.read(ctx)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/audit"
@@ -63,7 +62,7 @@ func TestPageOfTheSidecar(t *testing.T) {
 	form.Set("replicas", "3")
 	visitor.post(page.Path+"/do/resize", form)
 	resized := &warmpool.WarmPool{}
-	if err := w.admin.Get(t.Context(), client.ObjectKey(pool), resized); err != nil || resized.Spec.Replicas == nil || *resized.Spec.Replicas != 3 {
+	if err := w.admin.Get(t.Context(), pool, resized); err != nil || resized.Spec.Replicas == nil || *resized.Spec.Replicas != 3 {
 		t.Errorf("after the resize the spec is %+v, %v", resized.Spec.Replicas, err)
 	}
 }
@@ -98,7 +97,7 @@ func (v *visitor) send(method, path, body string) string {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read to its end
+	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		v.t.Fatal(err)

@@ -34,7 +34,7 @@ const adminKey = "a-key-for-tests-2f9c81d4"
 // keyring knows one key, which a test may change.
 type keyring struct{ now atomic.Value }
 
-func (k *keyring) Check(key string) (string, bool) {
+func (k *keyring) Check(_ context.Context, key string) (string, bool) {
 	return string(audit.FingerprintOf(salt, key)), key == k.now.Load()
 }
 

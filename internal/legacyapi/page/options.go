@@ -36,7 +36,7 @@ type KeyChecker interface {
 	// asked at every request, so it should answer from memory. While the key of now
 	// cannot be read, the last one that was known counts: a wrong answer ends the
 	// session.
-	Check(key string) (actor string, ok bool)
+	Check(ctx context.Context, key string) (actor string, ok bool)
 }
 
 // AuditSink takes audit records. *audit.Log is one.

@@ -62,7 +62,7 @@ func (p *Page) withSession(next sessionHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token := tokenOf(r)
 		if who := p.sessions.find(token); who != nil {
-			if _, ok := p.options.Keys.Check(who.key); ok {
+			if _, ok := p.options.Keys.Check(r.Context(), who.key); ok {
 				next(w, r, who)
 				return
 			}
@@ -139,7 +139,7 @@ func (p *Page) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := r.PostFormValue("key")
-	actor, ok := p.options.Keys.Check(key)
+	actor, ok := p.options.Keys.Check(r.Context(), key)
 	outcome := audit.OutcomeSuccess
 	if !ok {
 		p.failures.count(peer)

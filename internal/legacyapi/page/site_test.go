@@ -42,7 +42,7 @@ type keyring struct {
 	key string
 }
 
-func (k *keyring) Check(key string) (string, bool) {
+func (k *keyring) Check(_ context.Context, key string) (string, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return string(audit.FingerprintOf(salt, key)), key == k.key
