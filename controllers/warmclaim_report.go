@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -105,17 +106,20 @@ func comfyURL(status *warmpool.WarmInstanceStatus) string {
 	return ""
 }
 
-// cleanUp takes the credentials of a finished claim back, and lets it go when it
-// is deleted.
+// cleanUp takes the credentials of a finished claim back, and lets it go. The
+// finalizer is older than anything that the claim got: as long as it is there,
+// there may be a Secret that the status does not name yet.
 func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, before, claim *warmpool.WarmClaim) (bool, error) {
-	if claim.Status.CredentialsSecretRef != nil {
+	mayHold := controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)
+	//warmpool:gate claim-secret-goes-with-the-claim
+	if mayHold || claim.Status.CredentialsSecretRef != nil {
 		if err := r.deleteClaimSecret(ctx, claim); err != nil {
 			return false, err
 		}
 		claim.Status.CredentialsSecretRef = nil
 	}
 	wrote, err := r.writeClaim(ctx, before, claim)
-	if err != nil || claim.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
+	if err != nil || !mayHold {
 		return wrote, err
 	}
 	//warmpool:gate claim-stays-until-it-has-let-go
@@ -131,14 +135,11 @@ func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, befo
 // isHeldBy is true while an instance is held by the claim: not one that is being
 // recycled, and not one that is being ended.
 func (in *claimsInput) isHeldBy(claim *warmpool.WarmClaim) bool {
-	for k := range in.instances {
-		instance := &in.instances[k]
-		holder := instance.Spec.ClaimRef
-		if holder != nil && holder.UID == claim.UID && holder.RecycleTime == nil && instance.DeletionTimestamp.IsZero() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(in.instances, func(instance warmpool.WarmInstance) bool { return isHeldBy(&instance, claim) })
+}
+
+func isHeldBy(instance *warmpool.WarmInstance, claim *warmpool.WarmClaim) bool {
+	return isHeld(instance) && instance.Spec.ClaimRef.UID == claim.UID && instance.DeletionTimestamp.IsZero()
 }
 
 // writeClaim writes the status when it changed, and tells about it.
