@@ -357,8 +357,8 @@ func TestAClaimsSecretIsItsOwn(t *testing.T) {
 // TestAnOlderClaimsSecretIsReplaced: a claim of the same name was there before.
 // The operator made the Secret, and died before the status of the claim named it.
 func TestAnEndedClaimLeavesNoCredentials(t *testing.T) {
-	claim := testClaim("job", told("sdxl-x"))
-	instance := readyInstance("sdxl-x", heldBy(claim))
+	claim := testClaim("job", told("sdxl-y"))
+	instance := readyInstance("sdxl-y", heldBy(claim))
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "gpu", Name: "job-claim", Labels: map[string]string{warmpool.LabelClaim: "job"}, OwnerReferences: ownedBy(claim, "WarmClaim"),
 	}}

@@ -63,8 +63,7 @@ func (t *witness) checkTold(was, claim *warmpool.WarmClaim) {
 }
 
 // checkHolder judges a change of who holds an instance: only what is ready and
-// free is handed out, nothing is taken from a claim that goes on, and nothing is
-// handed on before it has proved itself.
+// free is handed out, and never from one claim to the next at once.
 func (t *witness) checkHolder(was, instance *warmpool.WarmInstance, actor string) {
 	before, after := was.Spec.ClaimRef, instance.Spec.ClaimRef
 	switch {
@@ -75,13 +74,21 @@ func (t *witness) checkHolder(was, instance *warmpool.WarmInstance, actor string
 		}
 	case after != nil && after.UID != before.UID:
 		t.world.fail("I3", "%s gave claim %s instance %s, which claim %s has", actor, after.Name, instance.Name, before.Name)
-	case before.RecycleTime != nil:
-		if recycle := was.Status.Recycle; after == nil && (recycle == nil || recycle.ClaimUID != string(before.UID) || recycle.ProvenTime == nil) {
-			t.world.fail("I3", "%s freed instance %s, which has not proved itself after claim %s", actor, instance.Name, before.Name)
-		}
-	case after != nil && after.RecycleTime == nil:
+	case after == nil || after.RecycleTime != nil:
+		t.checkLetGo(was, after == nil, actor)
+	}
+}
+
+// checkLetGo judges that an instance is taken from its claim, to be emptied or
+// to be free: nothing is taken from a claim that goes on, and nothing is free
+// again that has not proved itself since.
+func (t *witness) checkLetGo(was *warmpool.WarmInstance, isFree bool, actor string) {
+	holder, recycle := was.Spec.ClaimRef, was.Status.Recycle
+	switch {
 	case t.isRightlyHeld(was):
-		t.world.fail("I3", "%s took instance %s from claim %s, which goes on", actor, instance.Name, before.Name)
+		t.world.fail("I3", "%s took instance %s from claim %s, which goes on", actor, was.Name, holder.Name)
+	case isFree && holder.RecycleTime != nil && (recycle == nil || recycle.ClaimUID != string(holder.UID) || recycle.ProvenTime == nil):
+		t.world.fail("I3", "%s freed instance %s, which has not proved itself after claim %s", actor, was.Name, holder.Name)
 	}
 }
 
