@@ -48,6 +48,9 @@ func (r *WarmClaimReconciler) reportClaims(ctx context.Context, in *claimsInput,
 
 // reportClaim is about one claim; it returns true when it wrote something.
 func (r *WarmClaimReconciler) reportClaim(ctx context.Context, in *claimsInput, claim *warmpool.WarmClaim, verdict *planner.ClaimVerdict) (bool, error) {
+	if isDoneWith(claim) {
+		return false, nil
+	}
 	before := claim.DeepCopy()
 	now := metav1.Time{Time: in.now}
 	status := &claim.Status
@@ -63,6 +66,14 @@ func (r *WarmClaimReconciler) reportClaim(ctx context.Context, in *claimsInput, 
 		}
 	}
 	return r.writeClaim(ctx, before, claim)
+}
+
+// isDoneWith is true for a finished claim that has let go of everything: most of
+// those that there are, when nobody deletes them.
+func isDoneWith(claim *warmpool.WarmClaim) bool {
+	status := &claim.Status
+	return status.FinishedTime != nil && status.CredentialsSecretRef == nil && status.ObservedGeneration == claim.Generation &&
+		!controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)
 }
 
 // handOver writes down which instance a claim holds, and puts its credentials
