@@ -88,6 +88,9 @@ func (r *WarmClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if in.isAboutNobody() {
+		return ctrl.Result{}, nil
+	}
 	plan := planClaims(in)
 	//warmpool:gate claims-act-on-a-live-reading
 	if actsOnClaims(&plan) {
@@ -107,6 +110,13 @@ func (r *WarmClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: comeBackForClaims(in, &plan)}, nil
+}
+
+// isAboutNobody is true for a pool without claims, of whose instances none is
+// held or recycled: the usual case, and there is nothing to plan.
+func (in *claimsInput) isAboutNobody() bool {
+	isHeldOrRecycled := func(instance warmpool.WarmInstance) bool { return instance.Spec.ClaimRef != nil }
+	return len(in.claims) == 0 && !slices.ContainsFunc(in.instances, isHeldOrRecycled)
 }
 
 // actsOnClaims is true for a plan that changes who holds what.

@@ -32,6 +32,15 @@ func (r *WarmClaimReconciler) journalClaims(ctx context.Context, in *claimsInput
 			in.again = true
 			break
 		}
+		holds, err := r.holdsAfterAll(ctx, in, claim)
+		if err != nil {
+			return err
+		}
+		//warmpool:gate lost-is-looked-at-again
+		if holds {
+			in.again = true
+			continue
+		}
 		before := claim.DeepCopy()
 		now := metav1.Time{Time: in.now}
 		claim.Status.FinishedTime, claim.Status.QueuePosition, claim.Status.ObservedGeneration = &now, 0, claim.Generation
@@ -54,6 +63,21 @@ func (r *WarmClaimReconciler) journalClaims(ctx context.Context, in *claimsInput
 		}
 	}
 	return nil
+}
+
+// holdsAfterAll looks once more for the instance of a claim that seems to have
+// lost it. The claims are read after the instances: a process that was stopped in
+// between sees a claim that got its instance meanwhile, and an instance without it.
+func (r *WarmClaimReconciler) holdsAfterAll(ctx context.Context, in *claimsInput, claim *warmpool.WarmClaim) (bool, error) {
+	if claim.Status.InstanceRef == nil || !claim.DeletionTimestamp.IsZero() || in.isHeldBy(claim) {
+		return false, nil
+	}
+	var instance warmpool.WarmInstance
+	err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: claim.Namespace, Name: claim.Status.InstanceRef.Name}, &instance)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return isHeldBy(&instance, claim), nil
 }
 
 // holdClaim sets the finalizer of a claim.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -47,6 +48,9 @@ func (r *WarmClaimReconciler) reportClaims(ctx context.Context, in *claimsInput,
 
 // reportClaim is about one claim; it returns true when it wrote something.
 func (r *WarmClaimReconciler) reportClaim(ctx context.Context, in *claimsInput, claim *warmpool.WarmClaim, verdict *planner.ClaimVerdict) (bool, error) {
+	if isDoneWith(claim) {
+		return false, nil
+	}
 	before := claim.DeepCopy()
 	now := metav1.Time{Time: in.now}
 	status := &claim.Status
@@ -62,6 +66,14 @@ func (r *WarmClaimReconciler) reportClaim(ctx context.Context, in *claimsInput, 
 		}
 	}
 	return r.writeClaim(ctx, before, claim)
+}
+
+// isDoneWith is true for a finished claim that has let go of everything: most of
+// those that there are, when nobody deletes them.
+func isDoneWith(claim *warmpool.WarmClaim) bool {
+	status := &claim.Status
+	return status.FinishedTime != nil && status.CredentialsSecretRef == nil && status.ObservedGeneration == claim.Generation &&
+		!controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)
 }
 
 // handOver writes down which instance a claim holds, and puts its credentials
@@ -105,17 +117,20 @@ func comfyURL(status *warmpool.WarmInstanceStatus) string {
 	return ""
 }
 
-// cleanUp takes the credentials of a finished claim back, and lets it go when it
-// is deleted.
+// cleanUp takes the credentials of a finished claim back, and lets it go. The
+// finalizer is older than anything that the claim got: as long as it is there,
+// there may be a Secret that the status does not name yet.
 func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, before, claim *warmpool.WarmClaim) (bool, error) {
-	if claim.Status.CredentialsSecretRef != nil {
+	mayHold := controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)
+	//warmpool:gate claim-secret-goes-with-the-claim
+	if mayHold || claim.Status.CredentialsSecretRef != nil {
 		if err := r.deleteClaimSecret(ctx, claim); err != nil {
 			return false, err
 		}
 		claim.Status.CredentialsSecretRef = nil
 	}
 	wrote, err := r.writeClaim(ctx, before, claim)
-	if err != nil || claim.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
+	if err != nil || !mayHold {
 		return wrote, err
 	}
 	//warmpool:gate claim-stays-until-it-has-let-go
@@ -131,14 +146,11 @@ func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, befo
 // isHeldBy is true while an instance is held by the claim: not one that is being
 // recycled, and not one that is being ended.
 func (in *claimsInput) isHeldBy(claim *warmpool.WarmClaim) bool {
-	for k := range in.instances {
-		instance := &in.instances[k]
-		holder := instance.Spec.ClaimRef
-		if holder != nil && holder.UID == claim.UID && holder.RecycleTime == nil && instance.DeletionTimestamp.IsZero() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(in.instances, func(instance warmpool.WarmInstance) bool { return isHeldBy(&instance, claim) })
+}
+
+func isHeldBy(instance *warmpool.WarmInstance, claim *warmpool.WarmClaim) bool {
+	return isHeld(instance) && instance.Spec.ClaimRef.UID == claim.UID && instance.DeletionTimestamp.IsZero()
 }
 
 // writeClaim writes the status when it changed, and tells about it.

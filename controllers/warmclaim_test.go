@@ -147,6 +147,31 @@ func TestAClaimGetsOneInstance(t *testing.T) {
 	}
 }
 
+// TestALateReadingEndsNoClaim: a process was stopped between its two lists. It
+// sees that the claim got an instance meanwhile, and an instance without it.
+func TestALateReadingEndsNoClaim(t *testing.T) {
+	claim := testClaim("job", told("sdxl-x"))
+	instance := readyInstance("sdxl-x", heldBy(claim))
+	s := newStage(t, testAccount(), testPool(), instance, passwordOf(instance), claim)
+	r := s.claimReconciler()
+	before := readyInstance("sdxl-x")
+	r.Client = lagging{WithWatch: s.client, cache: fakeClient(t, testAccount(), testPool(), before, testClaim("job", told("sdxl-x")))}
+	r.APIReader = interceptor.NewClient(s.client, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if instances, ok := list.(*warmpool.WarmInstanceList); ok {
+				instances.Items = []warmpool.WarmInstance{*before}
+				return nil
+			}
+			return c.List(ctx, list, options...)
+		},
+	})
+	s.serveClaims(r)
+	s.get(claim)
+	if claim.Status.FinishedTime != nil {
+		t.Errorf("it holds the instance, and has ended: %s", claimAnswer(claim, warmpool.ConditionFinished))
+	}
+}
+
 // lagging reads from an old cache and writes to the API server.
 type lagging struct {
 	client.WithWatch
@@ -326,6 +351,29 @@ func TestAClaimsSecretIsItsOwn(t *testing.T) {
 	s.get(foreign)
 	if string(foreign.Data["mine"]) != "precious" {
 		t.Error("somebody else's Secret was replaced")
+	}
+}
+
+// TestAnEndedClaimLeavesNoCredentials: the operator made the Secret, and died
+// before the status of the claim named it.
+func TestAnEndedClaimLeavesNoCredentials(t *testing.T) {
+	claim := testClaim("job", told("sdxl-y"))
+	instance := readyInstance("sdxl-y", heldBy(claim))
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "gpu", Name: "job-claim", Labels: map[string]string{warmpool.LabelClaim: "job"}, OwnerReferences: ownedBy(claim, "WarmClaim"),
+	}}
+	s := newStage(t, testAccount(), testPool(), instance, passwordOf(instance), claim, secret)
+	s.clock.SetTime(noon.Add(31 * time.Minute))
+	s.serveClaims(s.claimReconciler())
+	s.get(claim)
+	if got := claimAnswer(claim, warmpool.ConditionFinished); got != "True/Expired" {
+		t.Fatalf("Finished is %s", got)
+	}
+	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret with the password is still there: %v", err)
+	}
+	if controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
+		t.Error("it has let go of everything, and is still held")
 	}
 }
 

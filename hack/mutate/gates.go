@@ -44,6 +44,7 @@ func absenceGates() []Gate {
 		{"absence-needs-trust", "I5", "lists that are not trusted counting as evidence that something is gone", abandon, without("!sweep.Trusted || ")},
 		{"absence-begins-after-the-act", "I2", "a list from before a rental could exist counting as evidence against it", abandon, without("!started.After(notBefore) || ")},
 		{"absence-counts-a-list-once", "I2", "one list passing for several", abandon, without(" || !started.After(a.LastStartedAt)")},
+		{"absence-of-a-stopped-reader", "I6", "lists of a few seconds passing for lists of half a minute, because the process was stopped before it asked for the first", "TestAListThatWasHeldUpIsNotOlderThanItsAnswer", never()},
 		{"resolve-own-installation", "I2", "adopting a rental of another installation", matches, without(" || label.Installation != installation")},
 		{"resolve-not-in-flight", "I2", "settling an attempt whose call has not come back yet", matches, never()},
 		{"resolve-recorded-elsewhere", "I2", "one rental being adopted by two instances", matches, never()},

@@ -41,11 +41,13 @@ func claimDemandGates() []Gate {
 func claimWriteGates() []Gate {
 	return []Gate{
 		{"claims-act-on-a-live-reading", "I3", "a claim getting a second instance because the cache does not show its first", "TestAClaimGetsOneInstance", never()},
+		{"lost-is-looked-at-again", "I3", "a claim being ended, and its instance with it, by a process that was stopped between its two lists", "TestALateReadingEndsNoClaim", never()},
 		{"binding-needs-the-finalizer", "I3", "a claim that goes away without giving its instance back", "TestNothingIsBoundWithoutTheFinalizer", without(" || !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)")},
 		{"one-holder-per-instance", "I3", "an instance with two holders, when two processes bind it at once", "TestTheFirstBindingWins", instead("client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})", "client.MergeFrom(before)")},
 		{"release-only-from-its-own-claim", "I3", "an ended claim taking the instance from its successor", "TestAReleaseNamesItsClaim", without(" || string(holder.UID) != release.ClaimUID")},
 		{"release-loses-to-a-successor", "I3", "ending an instance that another claim got a moment ago", "TestAnEndedClaimDoesNotTakeFromItsSuccessor", without(", ResourceVersion: &instance.ResourceVersion")},
 		{"claim-stays-until-it-has-let-go", "I3", "a deleted claim being forgotten while it holds an instance", "TestADeletedClaimStaysUntilItHasLetGo", never()},
+		{"claim-secret-goes-with-the-claim", "I8", "credentials that outlive their claim, because the operator died before it noted them", "TestAnEndedClaimLeavesNoCredentials", without("mayHold || ")},
 		{"claim-secret-is-its-own", "I8", "somebody else's Secret being replaced", "TestAClaimsSecretIsItsOwn", never()},
 	}
 }

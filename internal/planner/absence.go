@@ -11,7 +11,8 @@ import (
 type Absence struct {
 	// Sweeps is how many they are.
 	Sweeps int
-	// FirstStartedAt and LastStartedAt are when the first and the last began.
+	// FirstStartedAt and LastStartedAt are when the first and the last began; the
+	// first counts from no more than listTakes before its end.
 	FirstStartedAt, LastStartedAt time.Time
 }
 
@@ -31,11 +32,21 @@ func (a Absence) observe(sweep *Sweep, notBefore time.Time) Absence {
 	}
 	if a.Sweeps == 0 {
 		a.FirstStartedAt = started
+		// A process that was stopped right before it asked saw how things were when
+		// it went on, not when it began.
+		//warmpool:gate absence-of-a-stopped-reader
+		if asked := sweep.Listing.FinishedAt.Add(-listTakes); asked.After(started) {
+			a.FirstStartedAt = asked
+		}
 	}
 	a.Sweeps++
 	a.LastStartedAt = started
 	return a
 }
+
+// listTakes is how long a list takes at most to be asked for and answered, unless
+// something was in its way.
+const listTakes = 3 * time.Second
 
 // statusGrain is how coarse a time in an object's status is: it is cut to whole
 // seconds, so what happened is up to this much later than it says.

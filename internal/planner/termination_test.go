@@ -375,3 +375,21 @@ func TestAcceptedDestroysDoNotHoldUpOthers(t *testing.T) {
 		t.Error("RecordAccepted changed its argument")
 	}
 }
+
+// TestAListThatWasHeldUpIsNotOlderThanItsAnswer: the process was stopped before
+// it asked for the first of three lists, which all show the same ten seconds.
+func TestAListThatWasHeldUpIsNotOlderThanItsAnswer(t *testing.T) {
+	instance := deleting(rented("a", 1, usd(40)), 5)
+	heldUp := sweepAt(20)
+	heldUp.Listing.FinishedAt = moment(47)
+	plan := terminate(RecordDestroy(nil, 1, moment(12)), heldUp, nil, instance)
+	for _, at := range []int{50, 60, 70} {
+		plan = terminate(plan.Memory, sweepAt(at), nil, instance)
+		if len(plan.NeedLookup) > 0 {
+			t.Fatalf("a look-up was asked for at %d s, the first list was answered at 47 s", at)
+		}
+	}
+	if plan = terminate(plan.Memory, sweepAt(78), nil, instance); len(plan.NeedLookup) == 0 {
+		t.Error("no look-up was asked for after half a minute")
+	}
+}

@@ -27,7 +27,7 @@ type actKind struct {
 
 // actKinds lists everything that people, hosts and machines do.
 func actKinds() []actKind {
-	return slices.Concat(userActs(), accountActs(), providerActs(), machineActs())
+	return slices.Concat(userActs(), claimActs(), accountActs(), providerActs(), machineActs())
 }
 
 // perform does what an act says.
@@ -58,6 +58,22 @@ func userActs() []actKind {
 				w.editPool(w.decide.fixed(dice.id), func(pool *warmpool.WarmPool) { pool.Spec.Mode = warmpool.PoolActive })
 			})
 		}},
+		{"scale down all", 1, func(w *world, dice *dice) {
+			w.editPool(dice, func(pool *warmpool.WarmPool) {
+				pool.Spec.Cost.OverCeilingPolicy = warmpool.OverCeilingScaleDownAll
+				pool.Spec.Cost.CeilingUSDPerHour = warmpool.USD(fleet.USDMicros(100_000 + 50_000*dice.below(15)).String())
+			})
+		}},
+		{"small budget", 1, func(w *world, dice *dice) {
+			name := w.poolName(dice)
+			action := pick(dice, warmpool.BudgetStopRenting, warmpool.BudgetDrainUnclaimed, warmpool.BudgetTerminateAll)
+			edit(w, &warmpool.WarmPool{}, name, func(pool *warmpool.WarmPool) {
+				pool.Spec.Cost.Budgets = []warmpool.Budget{{Name: "small", Period: warmpool.BudgetDay, LimitUSD: "0.01", Action: action}}
+			})
+			w.soon(dice, func() {
+				edit(w, &warmpool.WarmPool{}, name, func(pool *warmpool.WarmPool) { pool.Spec.Cost.Budgets = nil })
+			})
+		}},
 		{"delete pool", 1, func(w *world, dice *dice) {
 			plan := &w.plan.Pools[dice.below(len(w.plan.Pools))]
 			w.remove(&warmpool.WarmPool{}, plan.Name)
@@ -68,14 +84,6 @@ func userActs() []actKind {
 			if instance := w.anyInstance(dice, nil); instance != nil {
 				w.remove(&warmpool.WarmInstance{}, instance.Name)
 			}
-		}},
-		{"claim", 1, func(w *world, dice *dice) {
-			w.editInstance(dice, func(i *warmpool.WarmInstance) bool { return i.Status.ReadyTime != nil && i.Spec.ClaimRef == nil }, func(i *warmpool.WarmInstance) {
-				i.Spec.ClaimRef = &warmpool.ClaimReference{Name: "claim", UID: types.UID(dice.id)}
-			})
-		}},
-		{"release claim", 1, func(w *world, dice *dice) {
-			w.editInstance(dice, func(i *warmpool.WarmInstance) bool { return i.Spec.ClaimRef != nil }, func(i *warmpool.WarmInstance) { i.Spec.ClaimRef = nil })
 		}},
 		{"abandon", 1, func(w *world, dice *dice) {
 			w.editInstance(dice, func(i *warmpool.WarmInstance) bool { return i.Status.Rental != nil }, func(i *warmpool.WarmInstance) {
@@ -302,7 +310,7 @@ func (w *world) setKey(key string) {
 func (w *world) deleteNamespace(dice *dice) {
 	w.api.CloseNamespace(namespace)
 	var doomed []client.Object
-	for _, kind := range []string{apidouble.KindWarmPool, apidouble.KindWarmInstance, apidouble.KindVastAccount, apidouble.KindSecret} {
+	for _, kind := range []string{apidouble.KindWarmPool, apidouble.KindWarmInstance, apidouble.KindWarmClaim, apidouble.KindVastAccount, apidouble.KindSecret} {
 		if page, err := w.api.List(kind, namespace, 0, ""); err == nil {
 			doomed = append(doomed, page.Objects...)
 		}

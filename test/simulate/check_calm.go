@@ -26,7 +26,10 @@ func (w *world) restoreSpecs() {
 	})
 	for k := range w.plan.Pools {
 		w.createPool(&w.plan.Pools[k])
-		edit(w, &warmpool.WarmPool{}, w.plan.Pools[k].Name, func(pool *warmpool.WarmPool) { pool.Spec.Mode = warmpool.PoolActive })
+		edit(w, &warmpool.WarmPool{}, w.plan.Pools[k].Name, func(pool *warmpool.WarmPool) {
+			pool.Spec.Mode, pool.Spec.ClaimPolicy = warmpool.PoolActive, warmpool.ClaimPolicy{}
+			pool.Spec.Cost.OverCeilingPolicy, pool.Spec.Cost.Budgets = warmpool.OverCeilingScaleDownUnclaimed, nil
+		})
 	}
 	for _, record := range w.vast.Meter().Live(ourPrefix) {
 		for _, fault := range comfyFaults() {
@@ -48,14 +51,19 @@ func (w *world) helpAccountGo() {
 	}
 }
 
-// isConverged says what is missing (I7): every pool has its replicas ready, or
-// nothing on the market fits under a ceiling any more.
+// isConverged says what is missing (I7): every pool has its replicas ready and
+// its claims served, or nothing on the market fits under a ceiling any more; and
+// what has ended holds nothing.
 func (w *world) isConverged() string {
 	// An account or a pool that was being deleted is gone by and by, and is made again.
 	w.restoreSpecs()
 	var missing []string
 	byPool := map[string][]*warmpool.WarmInstance{}
-	for _, instance := range w.instances() {
+	claims, instances := w.claims(), w.instances()
+	if what := w.strayHolder(claims, instances); what != "" {
+		return what
+	}
+	for _, instance := range instances {
 		byPool[instance.Spec.PoolRef.Name] = append(byPool[instance.Spec.PoolRef.Name], instance)
 	}
 	page, err := w.api.List(apidouble.KindWarmPool, namespace, 0, "")
@@ -67,7 +75,7 @@ func (w *world) isConverged() string {
 	}
 	for _, object := range page.Objects {
 		if pool, ok := object.(*warmpool.WarmPool); ok {
-			if what := w.missingIn(pool, byPool[pool.Name]); what != "" {
+			if what := w.missingIn(pool, claims, byPool[pool.Name]); what != "" {
 				missing = append(missing, pool.Name+": "+what)
 			}
 		}
@@ -76,7 +84,7 @@ func (w *world) isConverged() string {
 }
 
 // missingIn says what one pool lacks.
-func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmInstance) string {
+func (w *world) missingIn(pool *warmpool.WarmPool, claims []*warmpool.WarmClaim, instances []*warmpool.WarmInstance) string {
 	ready, others, committed := count(instances)
 	want := 0
 	if pool.Spec.Replicas != nil {
@@ -85,6 +93,9 @@ func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmIns
 	if others > 0 {
 		return fmt.Sprintf("%d instances are neither ready nor gone", others)
 	}
+	if waiting := waitingIn(pool.Name, claims, instances); waiting > 0 && (ready > 0 || w.affords(pool, committed)) {
+		return fmt.Sprintf("%d claims wait, %d instances are ready and free", waiting, ready)
+	}
 	if ready == want || (ready < want && !w.affords(pool, committed)) {
 		return ""
 	}
@@ -92,12 +103,14 @@ func (w *world) missingIn(pool *warmpool.WarmPool, instances []*warmpool.WarmIns
 }
 
 // count counts the instances of a pool that are ready and unclaimed, and those
-// that are on their way up or down, and adds up what they cost.
+// that are on their way up or down or to their next claim, and adds up what they cost.
 func count(instances []*warmpool.WarmInstance) (ready, others int, committed int64) {
 	for _, instance := range instances {
 		isReady := meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady)
 		switch {
 		case instance.DeletionTimestamp != nil, instance.Status.Failure != nil:
+			others++
+		case instance.Spec.ClaimRef != nil && instance.Spec.ClaimRef.RecycleTime != nil:
 			others++
 		case isReady && instance.Spec.ClaimRef == nil:
 			ready++
@@ -125,8 +138,11 @@ func (w *world) affords(pool *warmpool.WarmPool, committed int64) bool {
 	return committed+cheapest <= micros(string(pool.Spec.Cost.CeilingUSDPerHour)) && account+cheapest <= w.plan.AccountCeilingMicros
 }
 
-// removeAll deletes all pools and then the account, as a person does.
+// removeAll deletes all claims and pools and then the account, as a person does.
 func (w *world) removeAll() {
+	for _, claim := range w.claims() {
+		w.remove(&warmpool.WarmClaim{}, claim.Name)
+	}
 	for k := range w.plan.Pools {
 		w.remove(&warmpool.WarmPool{}, w.plan.Pools[k].Name)
 	}
@@ -135,7 +151,7 @@ func (w *world) removeAll() {
 
 // isClean says what is left (I7): objects, passwords, and rentals that bill.
 func (w *world) isClean() string {
-	for _, kind := range []string{apidouble.KindWarmInstance, apidouble.KindWarmPool, apidouble.KindVastAccount} {
+	for _, kind := range []string{apidouble.KindWarmInstance, apidouble.KindWarmClaim, apidouble.KindWarmPool, apidouble.KindVastAccount} {
 		page, err := w.api.List(kind, "", 0, "")
 		if err != nil {
 			return err.Error()

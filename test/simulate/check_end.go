@@ -80,14 +80,15 @@ func (t *witness) hasAnother(ended *rentalSeen) bool {
 }
 
 // checkDeletion judges the deletion of an instance by a process: a claimed one
-// is ended only with its pool, in an emergency, or when its rental is gone (I3).
+// is ended only with its claim or its pool, in an emergency, when people allow the
+// end of what is claimed, or when its rental is gone (I3).
 func (t *witness) checkDeletion(was *warmpool.WarmInstance, actor string) {
-	if actor == "user" || was.Spec.ClaimRef == nil || t.inEmergency() {
+	if actor == "user" || !t.isRightlyHeld(was) || t.inEmergency() {
 		return
 	}
 	now := t.world.now()
 	pool := t.pools[was.Spec.PoolRef.Name]
-	if pool == nil || pool.ever(now.Add(-inFlight), now, func(m moment) bool { return m.gone }) {
+	if pool == nil || pool.ever(now.Add(-inFlight), now, func(m moment) bool { return m.gone || m.endsClaimed }) {
 		return
 	}
 	if was.Status.Rental != nil {
@@ -95,7 +96,7 @@ func (t *witness) checkDeletion(was *warmpool.WarmInstance, actor string) {
 			return
 		}
 	}
-	t.world.fail("I3", "%s deleted WarmInstance %s, which is claimed", actor, was.Name)
+	t.world.fail("I3", "%s deleted WarmInstance %s, which claim %s holds", actor, was.Name, was.Spec.ClaimRef.Name)
 }
 
 // checkRelease judges an object that is let go: none of its rentals lives (I6).

@@ -139,7 +139,10 @@ func (c *comfys) answer(target *controllers.InstanceTarget) (fleet.Signal, strin
 // prober asks the containers for one process.
 type prober struct{ process *process }
 
-var _ controllers.Prober = (*prober)(nil)
+var (
+	_ controllers.Prober   = (*prober)(nil)
+	_ controllers.Recycler = (*prober)(nil)
+)
 
 // ask waits for the answer, as over a network, and says what there was.
 func (p *prober) ask(ctx context.Context, what string, target *controllers.InstanceTarget) (fleet.Signal, string) {
@@ -183,6 +186,14 @@ func (p *prober) Queue(ctx context.Context, target controllers.InstanceTarget) (
 		return fleet.QueueResult{}, errConnection
 	}
 	return fleet.QueueResult{At: p.process.clock.Now()}, nil
+}
+
+// Recycle implements controllers.Recycler.
+func (p *prober) Recycle(ctx context.Context, target controllers.InstanceTarget) error {
+	if signal, _ := p.ask(ctx, "recycle", &target); signal != fleet.SignalServing {
+		return errConnection
+	}
+	return nil
 }
 
 // Verify implements controllers.Prober.

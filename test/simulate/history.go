@@ -17,6 +17,10 @@ type moment struct {
 	rents bool
 	// emergency is true in an emergency stop, gone once it is deleted.
 	emergency, gone bool
+	// endsClaimed is true while people allow the end of what is claimed.
+	endsClaimed bool
+	// maxTTL is the longest that a claim of the pool may hold an instance.
+	maxTTL time.Duration
 }
 
 // history is how a pool or an account was, oldest first.

@@ -168,5 +168,5 @@ func isLie(kind string) bool {
 
 // changes are acts that make the operator rent and end.
 func changes() []string {
-	return []string{"scale", "scale", "delete instance", "pool ceiling", "account ceiling", "vast " + simulator.FaultVanished}
+	return []string{"scale", "scale", "delete instance", "pool ceiling", "account ceiling", "claim", "vast " + simulator.FaultVanished}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/warmpool-dev/warmpool/controllers"
 	"github.com/warmpool-dev/warmpool/internal/testkit/apidouble"
 	"github.com/warmpool-dev/warmpool/internal/vastai"
@@ -82,17 +84,20 @@ func (p *process) build() error {
 	pool := &controllers.WarmPoolReconciler{
 		Client: p.mgr.client, APIReader: p.mgr.live, Events: eventSink{p}, LastTrustedSweep: account.LastTrustedSweep, Clock: p.clock,
 	}
+	looks := &prober{p}
 	instance := &controllers.WarmInstanceReconciler{
-		Client: p.mgr.client, APIReader: p.mgr.live, Prober: &prober{p}, LastTrustedSweep: account.LastTrustedSweep,
+		Client: p.mgr.client, APIReader: p.mgr.live, Prober: looks, Recycler: looks, LastTrustedSweep: account.LastTrustedSweep,
 		Events: eventSink{p}, Metrics: noMetrics{}, Clock: p.clock, Concurrency: 4,
 	}
-	if err := account.SetupWithManager(p.mgr); err != nil {
-		return err
+	claim := &controllers.WarmClaimReconciler{
+		Client: p.mgr.client, APIReader: p.mgr.live, Events: eventSink{p}, Metrics: noMetrics{}, Clock: p.clock,
 	}
-	if err := pool.SetupWithManager(p.mgr); err != nil {
-		return err
+	for _, add := range []func(ctrl.Manager) error{account.SetupWithManager, pool.SetupWithManager, instance.SetupWithManager, claim.SetupWithManager} {
+		if err := add(p.mgr); err != nil {
+			return err
+		}
 	}
-	return instance.SetupWithManager(p.mgr)
+	return nil
 }
 
 // connect makes a Vast.ai client as internal/operator does.

@@ -126,3 +126,6 @@ func (noMetrics) RentToReady(time.Duration) {}
 
 // Ended implements controllers.Recorder.
 func (noMetrics) Ended(string) {}
+
+// ClaimBound implements controllers.ClaimRecorder.
+func (noMetrics) ClaimBound(time.Duration) {}

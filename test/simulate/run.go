@@ -141,6 +141,11 @@ func (w *world) calmDown() {
 	if !w.until(convergence, w.isConverged) {
 		return
 	}
+	w.note("", "CALM", "converged; every pool gets a claim")
+	w.claimOnceMore()
+	if !w.until(convergence, w.isConverged) {
+		return
+	}
 	w.note("", "CALM", "converged; everything is deleted")
 	w.removeAll()
 	w.until(teardown, w.isClean)
@@ -185,7 +190,7 @@ func (w *world) dump() {
 	if !w.verbose {
 		return
 	}
-	for _, kind := range []string{apidouble.KindVastAccount, apidouble.KindWarmPool, apidouble.KindWarmInstance} {
+	for _, kind := range []string{apidouble.KindVastAccount, apidouble.KindWarmPool, apidouble.KindWarmInstance, apidouble.KindWarmClaim} {
 		page, err := w.api.List(kind, "", 0, "")
 		if err != nil {
 			continue

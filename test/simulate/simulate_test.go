@@ -78,10 +78,11 @@ func TestCheckersFail(t *testing.T) {
 		breaks Breaks
 		want   []string
 	}{
-		"every lease is fresh":   {Breaks{FreshLease: true}, []string{"I1", "I2", "I5", "I6"}},
-		"outcomes are forgotten": {Breaks{ForgetAttempts: true}, []string{"I1", "I2", "I4", "I6"}},
-		"finalizers do not hold": {Breaks{NoFinalizers: true}, []string{"I4", "I6"}},
-		"ceilings look higher":   {Breaks{WrongCeilings: true}, []string{"I1"}},
+		"every lease is fresh":       {Breaks{FreshLease: true}, []string{"I1", "I2", "I5", "I6"}},
+		"outcomes are forgotten":     {Breaks{ForgetAttempts: true}, []string{"I1", "I2", "I4", "I6"}},
+		"finalizers do not hold":     {Breaks{NoFinalizers: true}, []string{"I4", "I6"}},
+		"ceilings look higher":       {Breaks{WrongCeilings: true}, []string{"I1"}},
+		"claims forget their holder": {Breaks{ForgetHolders: true}, []string{"I3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -57,6 +57,8 @@ type Breaks struct {
 	NoFinalizers bool
 	// WrongCeilings shows ceilings of pools that are ten dollars higher.
 	WrongCeilings bool
+	// ForgetHolders shows instances as if no claim held them.
+	ForgetHolders bool
 }
 
 // lease is the lease that the controllers are given.
@@ -78,6 +80,9 @@ func (b Breaks) api() apidouble.Broken {
 	if b.WrongCeilings {
 		broken.Show = showWrongCeiling
 	}
+	if b.ForgetHolders {
+		broken.Show = showNoHolder
+	}
 	if b.ForgetAttempts {
 		broken.Forget = func(given client.Object) {
 			if instance, ok := given.(*warmpool.WarmInstance); ok {
@@ -94,5 +99,12 @@ func (b Breaks) api() apidouble.Broken {
 func showWrongCeiling(shown client.Object) {
 	if pool, ok := shown.(*warmpool.WarmPool); ok {
 		pool.Spec.Cost.CeilingUSDPerHour = "1" + pool.Spec.Cost.CeilingUSDPerHour
+	}
+}
+
+// showNoHolder takes the holder of an instance out.
+func showNoHolder(shown client.Object) {
+	if instance, ok := shown.(*warmpool.WarmInstance); ok {
+		instance.Spec.ClaimRef = nil
 	}
 }

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -37,6 +38,7 @@ type witness struct {
 
 	// instances mirrors the WarmInstances; removed keeps those that are gone.
 	instances, removed map[types.UID]*warmpool.WarmInstance
+	claims             map[types.UID]*warmpool.WarmClaim
 	pools              map[string]*history
 	account            *history
 	// accountNow is the present account object, nil while there is none.
@@ -85,7 +87,7 @@ type listRead struct{ begun, judged time.Time }
 func newWitness(w *world) *witness {
 	return &witness{
 		world: w, wake: make(chan struct{}, 1), instances: map[types.UID]*warmpool.WarmInstance{}, removed: map[types.UID]*warmpool.WarmInstance{},
-		pools: map[string]*history{}, account: &history{}, rentals: map[int64]*rentalSeen{},
+		claims: map[types.UID]*warmpool.WarmClaim{}, pools: map[string]*history{}, account: &history{}, rentals: map[int64]*rentalSeen{},
 		journaled: map[string]time.Time{}, sentBy: map[string]*exchange{},
 	}
 }
@@ -136,6 +138,8 @@ func (t *witness) change(event apidouble.Event, before client.Object, actor stri
 		switch object := event.Object.(type) {
 		case *warmpool.WarmInstance:
 			t.instanceChanged(event.Type, object, before, actor)
+		case *warmpool.WarmClaim:
+			t.claimChanged(event.Type, object, before)
 		case *warmpool.WarmPool:
 			t.poolChanged(event.Type, object)
 		case *warmpool.VastAccount:
@@ -174,6 +178,9 @@ func (t *witness) instanceChanged(event watch.EventType, instance *warmpool.Warm
 			t.journaled[label] = t.world.now()
 		}
 	}
+	if existed && actor != "user" {
+		t.checkHolder(was, instance, actor)
+	}
 	if existed && was.DeletionTimestamp == nil && instance.DeletionTimestamp != nil {
 		t.checkDeletion(was, actor)
 	}
@@ -185,9 +192,16 @@ func (t *witness) poolChanged(event watch.EventType, pool *warmpool.WarmPool) {
 	}
 	t.pools[pool.Name].add(moment{
 		at: t.world.now(), ceiling: micros(string(pool.Spec.Cost.CeilingUSDPerHour)),
-		rents: pool.Spec.Mode == warmpool.PoolActive && pool.DeletionTimestamp == nil && event != watch.Deleted,
-		gone:  pool.DeletionTimestamp != nil || event == watch.Deleted,
+		rents:  pool.Spec.Mode == warmpool.PoolActive && pool.DeletionTimestamp == nil && event != watch.Deleted,
+		gone:   pool.DeletionTimestamp != nil || event == watch.Deleted,
+		maxTTL: seconds(pool.Spec.ClaimPolicy.MaxTTLSeconds), endsClaimed: endsClaimed(pool),
 	})
+}
+
+// endsClaimed is true for a pool whose spec allows the end of what is claimed.
+func endsClaimed(pool *warmpool.WarmPool) bool {
+	return pool.Spec.Cost.OverCeilingPolicy == warmpool.OverCeilingScaleDownAll ||
+		slices.ContainsFunc(pool.Spec.Cost.Budgets, func(b warmpool.Budget) bool { return b.Action == warmpool.BudgetTerminateAll })
 }
 
 func (t *witness) accountChanged(event watch.EventType, account *warmpool.VastAccount, actor string) {
@@ -375,4 +389,4 @@ func (k *knowledge) known(by time.Time) time.Time {
 }
 
 // sortedKeys are the keys of a map in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -251,6 +251,8 @@ func Assign(into, from client.Object) {
 		assign(into, from)
 	case *warmpool.VastAccount:
 		assign(into, from)
+	case *warmpool.WarmClaim:
+		assign(into, from)
 	case *corev1.Secret:
 		assign(into, from)
 	default:
@@ -280,6 +282,8 @@ func SetItems(list client.ObjectList, objects []client.Object) error {
 		list.Items = copiesOf[warmpool.WarmInstance](objects)
 	case *warmpool.VastAccountList:
 		list.Items = copiesOf[warmpool.VastAccount](objects)
+	case *warmpool.WarmClaimList:
+		list.Items = copiesOf[warmpool.WarmClaim](objects)
 	default:
 		items := make([]runtime.Object, 0, len(objects))
 		for _, object := range objects {
