@@ -63,7 +63,7 @@ build: go ## Build the commands into bin/.
 
 .PHONY: test
 test: N = 20000
-test: verify lint unit integration simulate e2e ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
+test: verify lint unit integration page simulate e2e ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
 
 # The packages under test/ start API servers and whole operators on a clock that
 # runs faster than the wall; the race detector would slow them below it. One life
@@ -75,10 +75,10 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
 
 .PHONY: integration
-integration: go cc chromium k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
+integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
-	go test -p 2 -timeout 35m $(TESTFLAGS) ./test/...
+	go test -p 2 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
 
 .PHONY: page
 page: go chromium k8s ## The admin page in a real browser; PICTURES=<directory> keeps screenshots.

@@ -159,7 +159,7 @@ func TestComfyBusyInstances(t *testing.T) {
 	})
 	w.step("silent-at-work", func(w *comfyWorld) {
 		instance := w.ready("silent-at-work", 1)[0]
-		prompt := w.work(&instance, comfyShortWork, 1)
+		prompt := w.work(&instance, comfyShortWork, 2)
 		w.seenBusy(instance.Name)
 		w.setFault(instance.Status.Rental.ID, comfysim.FaultGILStall, map[string]string{"for": "100s"})
 		w.saw("silent-at-work", readySays("True/BusyUnresponsive", "it may stay silent for 300 s (spec.probes.busySilenceSeconds)"))
