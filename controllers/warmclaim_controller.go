@@ -78,6 +78,8 @@ type claimsInput struct {
 	now       time.Time
 	// again is true when a write lost a race, or not everything was written.
 	again bool
+	// lookAgainAt is when a claim that has ended is looked at once more, zero for never.
+	lookAgainAt time.Time
 }
 
 // Reconcile gathers, plans, journals the ends of claims, executes bindings and
@@ -135,13 +137,17 @@ func actsOnClaims(plan *planner.ClaimsPlan) bool {
 // comeBackForClaims says when time alone changes the plan. Zero means that a
 // change of an object comes first.
 func comeBackForClaims(in *claimsInput, plan *planner.ClaimsPlan) time.Duration {
+	at := plan.RecheckAt
+	if !in.lookAgainAt.IsZero() && (at.IsZero() || in.lookAgainAt.Before(at)) {
+		at = in.lookAgainAt
+	}
 	switch {
 	case in.again:
 		return firstRetry
-	case plan.RecheckAt.IsZero():
+	case at.IsZero():
 		return 0
 	default:
-		return max(plan.RecheckAt.Sub(in.now), time.Millisecond)
+		return max(at.Sub(in.now), time.Millisecond)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -117,13 +118,19 @@ func comfyURL(status *warmpool.WarmInstanceStatus) string {
 	return ""
 }
 
+// lateWrites is how long what a manager that is gone has sent may still arrive.
+const lateWrites = time.Minute
+
 // cleanUp takes the credentials of a finished claim back, and lets it go. The
 // finalizer is older than anything that the claim got: as long as it is there,
-// there may be a Secret that the status does not name yet.
+// there may be a Secret that the status does not name yet, or one on its way. A
+// claim that is deleted does not wait for that: its Secret belongs to it.
 func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, before, claim *warmpool.WarmClaim) (bool, error) {
 	mayHold := controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim)
+	//warmpool:gate claim-secret-that-comes-late
+	early := claim.DeletionTimestamp.IsZero() && in.now.Before(claim.Status.FinishedTime.Add(lateWrites))
 	//warmpool:gate claim-secret-goes-with-the-claim
-	if mayHold || claim.Status.CredentialsSecretRef != nil {
+	if (mayHold && !early) || claim.Status.CredentialsSecretRef != nil {
 		if err := r.deleteClaimSecret(ctx, claim); err != nil {
 			return false, err
 		}
@@ -136,6 +143,12 @@ func (r *WarmClaimReconciler) cleanUp(ctx context.Context, in *claimsInput, befo
 	//warmpool:gate claim-stays-until-it-has-let-go
 	if in.isHeldBy(claim) {
 		in.again = true
+		return wrote, nil
+	}
+	if early {
+		if until := claim.Status.FinishedTime.Add(lateWrites); in.lookAgainAt.IsZero() || until.Before(in.lookAgainAt) {
+			in.lookAgainAt = until
+		}
 		return wrote, nil
 	}
 	held := claim.DeepCopy()

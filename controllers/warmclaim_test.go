@@ -369,6 +369,13 @@ func TestAnEndedClaimLeavesNoCredentials(t *testing.T) {
 	if got := claimAnswer(claim, warmpool.ConditionFinished); got != "True/Expired" {
 		t.Fatalf("Finished is %s", got)
 	}
+	// What a manager that is gone has sent may still arrive; then it is looked for.
+	if !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
+		t.Error("it does not wait for a Secret that may be on its way")
+	}
+	s.clock.Step(lateWrites + time.Second)
+	s.serveClaims(s.claimReconciler())
+	s.get(claim)
 	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); !apierrors.IsNotFound(err) {
 		t.Errorf("the Secret with the password is still there: %v", err)
 	}

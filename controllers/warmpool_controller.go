@@ -123,8 +123,11 @@ type poolPlan struct {
 func (r *WarmPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithName("WarmPool"))
 	in, err := r.gather(ctx, req.NamespacedName, r.Client, client.MatchingFields{indexPool: req.Name})
-	if err != nil || in == nil {
+	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if in == nil {
+		return ctrl.Result{}, r.deleteStrays(ctx, req.NamespacedName)
 	}
 	plan := planPool(in)
 	//warmpool:gate pool-acts-on-a-live-reading
@@ -148,6 +151,35 @@ func (r *WarmPoolReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{RequeueAfter: max(at.Sub(in.now), time.Second)}, nil
 	}
 	return ctrl.Result{}, nil
+}
+
+// deleteStrays deletes the instances that a manager which was not in charge any
+// more made for a pool that is gone, and that were never rented. What may bill is
+// left to people, and so is what they made themselves.
+func (r *WarmPoolReconciler) deleteStrays(ctx context.Context, pool types.NamespacedName) error {
+	instances, err := instancesOfPool(ctx, r.Client, pool, client.MatchingFields{indexPool: pool.Name})
+	if err != nil || len(instances) == 0 {
+		return err
+	}
+	if instances, err = instancesOfPool(ctx, r.APIReader, pool); err != nil {
+		return err
+	}
+	// The pool last: one that is made meanwhile keeps what is there.
+	if err := r.APIReader.Get(ctx, pool, &warmpool.WarmPool{}); !apierrors.IsNotFound(err) {
+		return err
+	}
+	for k := range instances {
+		stray := &instances[k]
+		//warmpool:gate stray-was-never-rented
+		if metav1.GetControllerOf(stray) == nil || len(stray.Status.Attempts) > 0 || stray.Status.Rental != nil || !stray.DeletionTimestamp.IsZero() {
+			continue
+		}
+		log.FromContext(ctx).Info("Deleting an instance of a pool that is gone", "instance", stray.Name)
+		if err := r.Client.Delete(ctx, stray, client.Preconditions{UID: &stray.UID, ResourceVersion: &stray.ResourceVersion}); quietConflict(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // quietConflict leaves a conflict to the event of the write that won.

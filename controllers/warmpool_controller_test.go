@@ -150,3 +150,33 @@ func TestScaleDownWaitsForAList(t *testing.T) {
 		})
 	}
 }
+
+// TestAnInstanceWhosePoolIsGone: what a late manager made for it goes, unless it
+// may bill or a person made it.
+func TestAnInstanceWhosePoolIsGone(t *testing.T) {
+	made := func(i *warmpool.WarmInstance) { i.OwnerReferences = ownedBy(testPool(), "WarmPool") }
+	for name, test := range map[string]struct {
+		instance *warmpool.WarmInstance
+		edit     func(*warmpool.WarmInstance)
+		goes     bool
+	}{
+		"it was never rented":    {testInstance(), made, true},
+		"a person made it":       {testInstance(), func(*warmpool.WarmInstance) {}, false},
+		"it has a rental":        {rentedInstance(), made, false},
+		"a rent is on its way":   {testInstance(), func(i *warmpool.WarmInstance) { made(i); i.Status.Attempts = []warmpool.RentAttempt{{Number: 1}} }, false},
+		"it records a rental":    {testInstance(), func(i *warmpool.WarmInstance) { made(i); i.Status.Rental = &warmpool.Rental{ID: 1} }, false},
+		"it is adopting by hand": {testInstance(), func(i *warmpool.WarmInstance) { i.Spec.Adopt = &warmpool.RentalAdoption{RentalID: 78} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.edit(test.instance)
+			s := newStage(t, testAccount(), test.instance)
+			if _, err := s.poolReconciler().Reconcile(t.Context(), poolRequest()); err != nil {
+				t.Fatal(err)
+			}
+			s.get(test.instance)
+			if got := !test.instance.DeletionTimestamp.IsZero(); got != test.goes {
+				t.Errorf("deleted: %t", got)
+			}
+		})
+	}
+}

@@ -460,6 +460,7 @@ func letGoGates() []Gate {
 func poolGates() []Gate {
 	const list = "TestScaleDownWaitsForAList"
 	return []Gate{
+		{"stray-was-never-rented", "I4", "the record of a rental going away with its pool", "TestAnInstanceWhosePoolIsGone", never()},
 		{"pool-acts-on-a-live-reading", "I1", "making instances again that the cache does not show yet", "TestAPoolActsOnALiveReading", never()},
 		{"instance-is-held", "I6", "an object that can vanish while its rental bills", "TestAnInstanceIsHeldBeforeItIsRented", skip()},
 		{"create-for-an-account-that-stays", "I6", "instances of an account that is being deleted", "TestNothingIsMadeForAnAccountThatCannotPay", without(" && account.DeletionTimestamp.IsZero()")},
