@@ -1,4 +1,5 @@
 // Command sidecar serves the HTTP contract of the legacy proxy for one WarmPool.
+// "sidecar audit verify" verifies an audit log instead.
 package main
 
 import (
@@ -38,6 +39,10 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	// The other thing that this program does is verifying an audit log, of whatever component.
+	if len(os.Args) > 2 && os.Args[1] == "audit" && os.Args[2] == "verify" {
+		return audit.VerifyCommand(ctx, os.Stdout, os.Args[3:], os.LookupEnv)
+	}
 	settings, err := options.ParseSidecar(os.Args[1:], os.LookupEnv)
 	if errors.Is(err, flag.ErrHelp) {
 		return options.SidecarUsage(os.Stdout)
