@@ -53,9 +53,6 @@ func TestCrashChild(t *testing.T) {
 // TestKilledProcessLosesNoAcknowledgedRecord kills real processes that append
 // under load. What they acknowledged is in the log, whole and in its place.
 func TestKilledProcessLosesNoAcknowledgedRecord(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it starts processes")
-	}
 	dir := t.TempDir()
 	acknowledged := map[uint64]string{}
 	for round := range 4 {

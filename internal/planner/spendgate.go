@@ -88,7 +88,7 @@ func says(text string) func(*AccountState, time.Time) string {
 // spendChecks lists the gate's conditions: first what people decided, then who
 // we are, then what we know.
 func spendChecks() []spendCheck {
-	return []spendCheck{
+	return append([]spendCheck{
 		{
 			reason:  ReasonEmergencyStop,
 			blocked: func(a *AccountState, _ time.Time) bool { return a.Mode == AccountEmergencyStop },
@@ -157,6 +157,12 @@ func spendChecks() []spendCheck {
 				return fmt.Sprintf("The last trusted list of the account's instances is more than %s old. Waiting for the next one.", wholeSeconds(a.MaxSweepAge))
 			},
 		},
+	}, balanceChecks()...)
+}
+
+// balanceChecks are about the account's credit.
+func balanceChecks() []spendCheck {
+	return []spendCheck{
 		{
 			reason: ReasonBalanceUnknown,
 			//warmpool:gate spend-balance-known
