@@ -1,6 +1,8 @@
 package chart
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,7 +32,7 @@ func TestTheAPIServerAcceptsEveryValuesFile(t *testing.T) {
 			}
 			values = strings.ReplaceAll(values, "warmpool-system", namespace)
 			seen := map[string]bool{}
-			for _, object := range rendered(t, render.Options{Values: values, Namespace: namespace}) {
+			for _, object := range rendered(t, render.Options{Values: values, Namespace: namespace, Directory: observed(t)}) {
 				key := render.Key(object)
 				if seen[key] {
 					t.Errorf("%s is made twice", key)
@@ -203,19 +205,39 @@ func TestPlainObjectsWithoutACluster(t *testing.T) {
 	}
 }
 
-// TestTheDashboardAndTheAlertsAreThere wants what config/observability has.
-func TestTheDashboardAndTheAlertsAreThere(t *testing.T) {
-	objects := rendered(t, render.Options{Values: valuesFiles(t)["monitoring"]})
-	groups, found, err := unstructured.NestedSlice(find(t, objects, "PrometheusRule", "warmpool-manager").Object, "spec", "groups")
-	if err != nil || !found || len(groups) == 0 {
-		t.Errorf("the PrometheusRule has %d groups (%v), want some", len(groups), err)
+// observed is the chart with alerts and a dashboard, whatever config/observability has.
+func observed(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	if err := os.CopyFS(directory, os.DirFS(filepath.Join(render.Root, "charts", "warmpool"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"alerts.yaml":    "groups:\n- name: warmpool\n  rules:\n  - {alert: Leak, expr: 'warmpool_leaks > 0', annotations: {summary: '{{ $labels.account }} leaks'}}\n",
+		"dashboard.json": `{"title": "Warmpool", "panels": [{"title": "{{account}}"}]}`,
+	} {
+		if err := os.WriteFile(filepath.Join(directory, "files", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return directory
+}
+
+// TestAlertsAndDashboardAreWrapped wants both as they are, braces included.
+func TestAlertsAndDashboardAreWrapped(t *testing.T) {
+	objects := rendered(t, render.Options{Values: valuesFiles(t)["monitoring"], Directory: observed(t)})
+	rule := find(t, objects, "PrometheusRule", "warmpool-manager")
+	text, err := rule.MarshalJSON()
+	if err != nil || !strings.Contains(string(text), `"summary":"{{ $labels.account }} leaks"`) {
+		t.Errorf("the PrometheusRule is %s (%v), want the alert in it", text, err)
 	}
 	data := convert[corev1.ConfigMap](t, find(t, objects, "ConfigMap", "warmpool-dashboard")).Data
-	if !strings.Contains(data["warmpool-dashboard.json"], `"panels"`) {
-		t.Errorf("the ConfigMap of the dashboard has the keys %v, want a dashboard with panels", data)
+	if got, want := data["warmpool-dashboard.json"], `{"title": "Warmpool", "panels": [{"title": "{{account}}"}]}`; got != want {
+		t.Errorf("the dashboard is %s, want %s", got, want)
 	}
-	monitor := find(t, objects, "ServiceMonitor", "warmpool-manager")
-	if labels := monitor.GetLabels(); labels["release"] != "prometheus" {
-		t.Errorf("the ServiceMonitor has the labels %v", labels)
+	for _, kind := range []string{"ServiceMonitor", "PrometheusRule"} {
+		if labels := find(t, objects, kind, "warmpool-manager").GetLabels(); labels["release"] != "prometheus" {
+			t.Errorf("the %s has the labels %v, want those that Prometheus selects", kind, labels)
+		}
 	}
 }
