@@ -8,9 +8,11 @@ go 1.26.0
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/warmpool-dev/warmpool v0.0.0
+	github.com/yuin/gopher-lua v1.1.2
 	helm.sh/helm/v4 v4.3.0
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
+	sigs.k8s.io/cli-utils v0.37.2
 	sigs.k8s.io/controller-runtime v0.25.2
 	sigs.k8s.io/yaml v1.6.0
 )
