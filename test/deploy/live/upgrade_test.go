@@ -69,14 +69,9 @@ func TestUpgradeRentsAndEndsNothing(t *testing.T) {
 	install(t, chart.Objects)
 	w.oldKinds = false
 	w.startOperatorWith(arguments(t, chart.Objects))
-	started := w.clock.Now()
-	w.eventually(func(g gomega.Gomega) {
-		var account warmpool.VastAccount
-		g.Expect(plane.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "default"}, &account)).To(gomega.Succeed())
-		g.Expect(account.Status.LastSweep).NotTo(gomega.BeNil())
-		// Long enough for whatever the new version might have against the old instances.
-		g.Expect(account.Status.LastSweep.LastTrustedTime.Time).To(gomega.BeTemporally(">", started.Add(5*time.Minute)))
-	})
+	// Long enough for whatever the new version might have against the old instances.
+	first := w.sweptAfter(w.clock.Now())
+	w.sweptAfter(first.Add(3 * time.Minute))
 	w.waitReady("sdxl", 2)
 	if difference := cmp.Diff(before, w.writes()); difference != "" {
 		t.Errorf("calls that change something, before (-) and after (+) the upgrade:\n%s", difference)
@@ -86,7 +81,23 @@ func TestUpgradeRentsAndEndsNothing(t *testing.T) {
 	}
 }
 
-// arguments are those of the manager in a Deployment, and what it would know in a pod.
+// sweptAfter waits for a trusted list later than a time, and returns when it was.
+func (w *world) sweptAfter(earlier time.Time) time.Time {
+	w.Helper()
+	var swept time.Time
+	w.eventually(func(g gomega.Gomega) {
+		var account warmpool.VastAccount
+		g.Expect(plane.Client.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: "default"}, &account)).To(gomega.Succeed())
+		g.Expect(account.Status.LastSweep).NotTo(gomega.BeNil())
+		g.Expect(account.Status.LastSweep.LastTrustedTime).NotTo(gomega.BeNil())
+		swept = account.Status.LastSweep.LastTrustedTime.Time
+		g.Expect(swept).To(gomega.BeTemporally(">", earlier))
+	})
+	return swept
+}
+
+// arguments are those of the manager in a Deployment, what it would know in a pod,
+// and a lease that ends sooner.
 func arguments(t *testing.T, objects []*unstructured.Unstructured) []string {
 	t.Helper()
 	for _, object := range objects {
@@ -97,7 +108,8 @@ func arguments(t *testing.T, objects []*unstructured.Unstructured) []string {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment); err != nil {
 			t.Fatal(err)
 		}
-		return append(deployment.Spec.Template.Spec.Containers[0].Args, "--leader-election-namespace="+object.GetNamespace())
+		return append(deployment.Spec.Template.Spec.Containers[0].Args, "--leader-election-namespace="+object.GetNamespace(),
+			"--leader-election-lease-duration=10s", "--leader-election-renew-deadline=8s", "--leader-election-retry-period=1s")
 	}
 	t.Fatal("there is no Deployment")
 	return nil

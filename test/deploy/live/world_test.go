@@ -4,10 +4,13 @@ package live
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +36,17 @@ import (
 
 var plane *testkit.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &plane)) }
+func TestMain(m *testing.M) {
+	// The tests wait most of the time: more of them fit on a core than one.
+	const least = 6
+	flag.Parse()
+	if asked := flag.Lookup("test.parallel"); asked != nil && runtime.GOMAXPROCS(0) < least && asked.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := asked.Value.Set(strconv.Itoa(least)); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(testkit.Main(m, &plane))
+}
 
 const (
 	// factor is how much faster than the wall the tests run.
@@ -219,9 +232,10 @@ func (w *world) agree() {
 
 // writes counts the calls that change something at Vast.ai, answered or not.
 func (w *world) writes() map[string]int {
+	// Our client reads the announced price increases, and accepts or rejects none.
 	reads := []simulator.Endpoint{
 		simulator.EndpointSearch, simulator.EndpointList, simulator.EndpointListMeta, simulator.EndpointGet, simulator.EndpointUser,
-		simulator.EndpointCharges, simulator.EndpointInvoices, simulator.EndpointGPUNames,
+		simulator.EndpointCharges, simulator.EndpointInvoices, simulator.EndpointPriceIncreases,
 	}
 	counts := map[string]int{}
 	for endpoint, byStatus := range w.vast.Requests() {
