@@ -86,15 +86,18 @@ func (p *Publisher) PublishHead(ctx context.Context, head audit.Head) error {
 	return nil
 }
 
-// Published returns the head that was published last, nil when there is none.
-func (p *Publisher) Published(ctx context.Context) (*audit.Head, error) {
+// Published returns the head that was published last of a log, or that of another
+// log when this one has none yet; nil when there is none at all. Components with
+// several replicas have a log each, and whoever published last says nothing about
+// the others.
+func (p *Publisher) Published(ctx context.Context, log string) (*audit.Head, error) {
 	var object corev1.ConfigMap
 	if err := p.client.Get(ctx, p.key, &object); apierrors.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // no head is an answer, too
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the published head of the audit log: %w", err)
 	}
-	head, err := audit.ParseHead([]byte(object.Data[keyHead]))
+	head, err := audit.ParseHead([]byte(cmp.Or(object.Data[keyLog+log], object.Data[keyHead])))
 	if err != nil {
 		return nil, fmt.Errorf("reading the published head of the audit log in ConfigMap %s: %w", p.key, err)
 	}

@@ -108,3 +108,23 @@ func TestOldHeadsAreForgotten(t *testing.T) {
 		t.Errorf("the ConfigMap has %d bytes (%v)", len(text), err)
 	}
 }
+
+// TestEachLogHasItsOwnHead has two replicas publish in turn: what is compared with a
+// log is its own head, or the other replica's records would look cut off.
+func TestEachLogHasItsOwnHead(t *testing.T) {
+	access := newClient(t)
+	publisher := audithead.New(access, "warmpool-system", "manager")
+	if head, err := publisher.Published(t.Context(), headOf('a', 1).Log); err != nil || head != nil {
+		t.Errorf("nothing was published, and it returns %v (%v)", head, err)
+	}
+	for _, head := range []audit.Head{headOf('a', 7), headOf('b', 3)} {
+		if err := publisher.PublishHead(t.Context(), head); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for asked, want := range map[byte]audit.Head{'a': headOf('a', 7), 'b': headOf('b', 3), 'c': headOf('b', 3)} {
+		if head, err := publisher.Published(t.Context(), headOf(asked, 1).Log); err != nil || head == nil || *head != want {
+			t.Errorf("the head of log %c is %v (%v), want %v", asked, head, err, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/warmpool-dev/warmpool/internal/options"
@@ -238,6 +239,27 @@ func TestAlertsAndDashboardAreWrapped(t *testing.T) {
 	for _, kind := range []string{"ServiceMonitor", "PrometheusRule"} {
 		if labels := find(t, objects, kind, "warmpool-manager").GetLabels(); labels["release"] != "prometheus" {
 			t.Errorf("the %s has the labels %v, want those that Prometheus selects", kind, labels)
+		}
+	}
+}
+
+// TestNothingIsCurrentBeforeItWasLookedAt makes objects on a real API server where
+// no operator runs: kstatus and Argo CD wait for it.
+func TestNothingIsCurrentBeforeItWasLookedAt(t *testing.T) {
+	namespace := plane.Namespace(t)
+	for _, object := range rendered(t, render.Options{Values: valuesFiles(t)["account-and-pools"], Namespace: namespace}) {
+		if kind := object.GetKind(); kind != "VastAccount" && kind != "WarmPool" {
+			continue
+		}
+		if err := apply(t.Context(), plane.Client, object); err != nil {
+			t.Fatal(err)
+		}
+		live := object.DeepCopy()
+		if err := plane.Client.Get(t.Context(), client.ObjectKeyFromObject(object), live); err != nil {
+			t.Fatal(err)
+		}
+		if said, err := render.Agree(live); err != nil || said.Kstatus != status.InProgressStatus {
+			t.Errorf("%s is %v (%v), want it in progress", render.Key(object), said, err)
 		}
 	}
 }

@@ -45,7 +45,15 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	os.Exit(testkit.Main(m, &plane))
+	code := testkit.Main(m, &plane)
+	// Rights are used by all tests together.
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
+		if unused, err := unusedRights(); err != nil || len(unused) > 0 {
+			fmt.Fprintf(os.Stderr, "No test uses these rights of the manager (%v):\n%s\n", err, strings.Join(unused, "\n"))
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 const (
@@ -119,11 +127,13 @@ func (w *world) startOperatorWith(arguments []string) (stop func()) {
 	if err != nil {
 		w.Fatal(err)
 	}
+	config := rest.CopyConfig(w.config)
+	config.Wrap(recordRights)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
 		err := operator.Run(ctx, settings, operator.Environment{
-			RESTConfig: rest.CopyConfig(w.config), Logger: w.logger(), Clock: w.clock, WallFloor: 10 * time.Second,
+			RESTConfig: config, Logger: w.logger(), Clock: w.clock, WallFloor: 10 * time.Second,
 			Registry: prometheus.NewRegistry(), SkipNameValidation: true,
 		})
 		if err != nil {
