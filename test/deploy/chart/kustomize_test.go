@@ -8,12 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/warmpool-dev/warmpool/internal/options"
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/warmpool-dev/warmpool/internal/options"
 	"github.com/warmpool-dev/warmpool/test/deploy/internal/render"
 )
 
@@ -41,7 +41,7 @@ func diff(a, b any) string { return cmp.Diff(a, b) }
 //   - labels and annotations on objects: Helm's say of which release they are;
 //   - app.kubernetes.io/instance in selectors: with Helm there may be two releases.
 func TestTheChartAndKustomizeMakeTheSame(t *testing.T) {
-	chart, overlay := comparable(rendered(t, render.Options{})), comparable(kustomized(t, "config/default"))
+	chart, overlay := withoutDifferences(rendered(t, render.Options{})), withoutDifferences(kustomized(t, "config/default"))
 	for key := range maps.Keys(chart) {
 		if overlay[key] == nil {
 			t.Errorf("only the chart makes %s", key)
@@ -58,8 +58,8 @@ func TestTheChartAndKustomizeMakeTheSame(t *testing.T) {
 	}
 }
 
-// comparable are objects by key without the documented differences.
-func comparable(objects []*unstructured.Unstructured) map[string]map[string]any {
+// withoutDifferences are objects by key without the documented differences.
+func withoutDifferences(objects []*unstructured.Unstructured) map[string]map[string]any {
 	made := map[string]map[string]any{}
 	for _, object := range objects {
 		_, isHook := object.GetAnnotations()["helm.sh/hook"]

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warmpool-dev/warmpool/internal/testkit"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/warmpool-dev/warmpool/internal/testkit"
 	"github.com/warmpool-dev/warmpool/test/deploy/internal/render"
 )
 

@@ -5,6 +5,7 @@ package gitops
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,9 +49,7 @@ func (s *state) object(kind string) *unstructured.Unstructured {
 		spec["mode"] = s.Mode
 	}
 	told := map[string]any{}
-	for key, value := range s.Status {
-		told[key] = value
-	}
+	maps.Copy(told, s.Status)
 	if observed, given := told["observedGeneration"].(float64); given {
 		told["observedGeneration"] = int64(observed)
 	} else if told["conditions"] != nil && kind != "WarmInstance" {
@@ -110,9 +109,9 @@ func TestHealthInEveryState(t *testing.T) {
 		if kind == "WarmInstance" {
 			wanted = wanted[:3] // nobody can switch a single instance off
 		}
-		for _, status := range wanted {
-			if !slices.Contains(seen, status) {
-				t.Errorf("no state of a %s is %s", kind, status)
+		for _, one := range wanted {
+			if !slices.Contains(seen, one) {
+				t.Errorf("no state of a %s is %s", kind, one)
 			}
 		}
 	}

@@ -6,10 +6,9 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // TestDeletingEverythingEndsTheBills deletes all objects of an application, in

@@ -5,10 +5,9 @@ import (
 	"testing"
 	"time"
 
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 )
 
 // TestTwoManagersDoNotFight has Argo CD apply a pool without replicas, and something
@@ -26,12 +25,12 @@ func TestTwoManagersDoNotFight(t *testing.T) {
 	scaler(1)
 	w.startOperator()
 	w.waitReady("sdxl", 1)
-	generation := w.get("sdxl").Generation
+	generation := w.get().Generation
 	for range 5 {
 		fromGit()
 		scaler(1)
 	}
-	pool := w.get("sdxl")
+	pool := w.get()
 	if pool.Generation != generation || pool.Spec.Replicas == nil || *pool.Spec.Replicas != 1 {
 		t.Errorf("after applying the same again the generation is %d and replicas %v, want %d and 1", pool.Generation, pool.Spec.Replicas, generation)
 	}
@@ -42,10 +41,10 @@ func TestTwoManagersDoNotFight(t *testing.T) {
 	w.waitReady("sdxl", 2)
 	fromGit()
 	time.Sleep(time.Second)
-	if replicas := w.get("sdxl").Spec.Replicas; replicas == nil || *replicas != 2 {
+	if replicas := w.get().Spec.Replicas; replicas == nil || *replicas != 2 {
 		t.Errorf("Argo CD's next sync made replicas %v, want the 2 of the scaler", replicas)
 	}
-	for _, entry := range w.get("sdxl").ManagedFields {
+	for _, entry := range w.get().ManagedFields {
 		if entry.Manager != "argocd-controller" && entry.Manager != "scaler" && strings.Contains(entry.FieldsV1.String(), `"f:spec"`) {
 			t.Errorf("%s owns a part of the spec: %s", entry.Manager, entry.FieldsV1)
 		}
@@ -64,11 +63,11 @@ func (w *world) apply(manager string, spec map[string]any) {
 	}
 }
 
-// get reads a pool.
-func (w *world) get(name string) *warmpool.WarmPool {
+// get reads the pool.
+func (w *world) get() *warmpool.WarmPool {
 	w.Helper()
 	var pool warmpool.WarmPool
-	if err := plane.Client.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &pool); err != nil {
+	if err := plane.Client.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: "sdxl"}, &pool); err != nil {
 		w.Fatal(err)
 	}
 	return &pool

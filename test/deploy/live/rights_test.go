@@ -11,12 +11,12 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/test/deploy/internal/render"
 )
 
@@ -119,7 +119,7 @@ func TestWhatElseTheRoleIsFor(t *testing.T) {
 		&corev1.ConfigMap{ObjectMeta: w.named("authorities"), Data: map[string]string{"ca.crt": "nobody is trusted"}},
 		w.pool("claimed", 0),
 	)
-	trusting := w.pool("trusting", 1).(*warmpool.WarmPool)
+	trusting := w.pool("trusting", 1)
 	trusting.Spec.Template.TLS = &warmpool.TLSSettings{Mode: warmpool.TLSCA, CAConfigMapRef: &warmpool.LocalReference{Name: "authorities"}}
 	claim := &warmpool.WarmClaim{ObjectMeta: w.named("mine"), Spec: warmpool.WarmClaimSpec{PoolRef: warmpool.LocalReference{Name: "claimed"}}}
 	w.create(trusting, claim)

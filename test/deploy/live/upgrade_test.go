@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +21,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/test/deploy/internal/render"
 )
 
@@ -44,11 +44,7 @@ func TestUpgradeRentsAndEndsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, namespace)
-	w.config = rest.CopyConfig(plane.Config)
-	w.config.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + namespace + ":warmpool-manager",
-		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
-	}
+	w.config = serviceAccount(namespace, "warmpool-manager")
 	chart, err := render.Chart(render.Options{Values: upgradeValues})
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +75,17 @@ func TestUpgradeRentsAndEndsNothing(t *testing.T) {
 	if difference := cmp.Diff(rented, w.rentals()); difference != "" {
 		t.Errorf("instances before (-) and after (+) the upgrade:\n%s", difference)
 	}
+}
+
+// serviceAccount connects as a ServiceAccount: with the rights that the chart's
+// roles and bindings give it.
+func serviceAccount(namespace, name string) *rest.Config {
+	config := rest.CopyConfig(plane.Config)
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + namespace + ":" + name,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+	}
+	return config
 }
 
 // sweptAfter waits for a trusted list later than a time, and returns when it was.

@@ -20,17 +20,17 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
+	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/operator"
+	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/simulator"
+	"github.com/warmpool-dev/warmpool/internal/testkit"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
-	"github.com/warmpool-dev/warmpool/internal/operator"
-	"github.com/warmpool-dev/warmpool/internal/options"
-	"github.com/warmpool-dev/warmpool/internal/simulator"
-	"github.com/warmpool-dev/warmpool/internal/testkit"
 	"github.com/warmpool-dev/warmpool/test/deploy/internal/render"
 )
 
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 
 const (
 	// factor is how much faster than the wall the tests run.
-	factor = 20
+	factor = 30
 	// patience is how long a test waits on the wall.
 	patience = 4 * time.Minute
 	// apiKey is the simulator's key.
@@ -111,14 +111,13 @@ func (w *world) mayWorkInItsNamespace() *world {
 	return w
 }
 
-// startOperator runs an operator in the namespace of the world until the test ends
-// or stop is called.
-func (w *world) startOperator() (stop func()) {
+// startOperator runs an operator in the namespace of the world until the test ends.
+func (w *world) startOperator() {
 	w.Helper()
-	return w.startOperatorWith([]string{"--leader-elect=false", "--namespaces=" + w.namespace, "--installation-id=deploy"})
+	w.startOperatorWith([]string{"--leader-elect=false", "--namespaces=" + w.namespace, "--installation-id=deploy"})
 }
 
-// startOperatorWith is the same with arguments of the caller's.
+// startOperatorWith is the same with arguments of the caller's, and until stop is called.
 func (w *world) startOperatorWith(arguments []string) (stop func()) {
 	w.Helper()
 	settings, err := options.ParseManager(append(arguments,
@@ -172,7 +171,7 @@ func (w *world) account() client.Object {
 	return &warmpool.VastAccount{ObjectMeta: w.named("default"), Spec: warmpool.VastAccountSpec{CeilingUSDPerHour: "6.00"}}
 }
 
-func (w *world) pool(name string, replicas int32) client.Object {
+func (w *world) pool(name string, replicas int32) *warmpool.WarmPool {
 	return &warmpool.WarmPool{ObjectMeta: w.named(name), Spec: warmpool.WarmPoolSpec{Replicas: new(replicas), Cost: warmpool.PoolCost{CeilingUSDPerHour: "1.50"}}}
 }
 

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
@@ -33,10 +34,8 @@ func Agree(object *unstructured.Unstructured) (Agreement, error) {
 		"Degraded":    {status.FailedStatus},
 		"Suspended":   {status.FailedStatus, status.CurrentStatus},
 	}
-	for _, one := range mean[health.Status] {
-		if one == computed.Status {
-			return said, nil
-		}
+	if slices.Contains(mean[health.Status], computed.Status) {
+		return said, nil
 	}
 	return said, fmt.Errorf("%s: Argo CD says %s (%s) and kstatus %s (%s)", Key(object), health.Status, health.Message, computed.Status, computed.Message)
 }
