@@ -78,7 +78,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
-	go test -p 2 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
+	go test -p 1 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
 
 .PHONY: page
 page: go chromium k8s ## The admin page in a real browser; PICTURES=<directory> keeps screenshots.
