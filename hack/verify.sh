@@ -34,7 +34,8 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
-  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/explanation/gates.md
+  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/reference/licenses.md \
+  "$copy"/docs/explanation/gates.md
 find "$copy/api" -name 'zz_generated.*' -delete
 
 "$copy/hack/generate.sh"
@@ -44,7 +45,7 @@ for path in api config/crd config/rbac docs/reference docs/explanation/gates.md;
   fi
 done
 
-for module in . hack/tools hack/controlplane; do
+for module in . hack/tools hack/controlplane hack/image; do
   if ! difference=$(cd "$copy/$module" && go mod tidy -diff 2>&1); then
     complain "$module/go.mod or go.sum is not tidy. Run 'go mod tidy' in $module and commit the result." <<<"$difference"
   fi
