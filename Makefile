@@ -167,7 +167,7 @@ situations: go k8s ## Write what kubectl shows in five situations into docs/refe
 
 .PHONY: tidy
 tidy: go ## Tidy go.mod of every module.
-	@for module in . hack/tools hack/controlplane hack/image; do (cd $$module && GOFLAGS= go mod tidy); done
+	@for module in . hack/tools hack/controlplane hack/image test/deploy; do (cd $$module && GOFLAGS= go mod tidy); done
 
 .PHONY: tools
 tools: $(GOLANGCI_LINT) $(CONTROLLER_GEN) k8s ## Build all tools and the control plane; the rest does so when needed.

@@ -1,4 +1,5 @@
-// Command manager is the Warmpool operator.
+// Command manager is the Warmpool operator. "manager check" says whether an
+// installation works, and "manager uninstall" ends what a release has made.
 package main
 
 import (
@@ -41,6 +42,11 @@ const gcPercent = 50
 func run(ctx context.Context) error {
 	if version.IsAsked(os.Args[1:]) {
 		return version.Print(os.Stdout, "manager")
+	}
+	if len(os.Args) > 1 {
+		if command, found := commands()[os.Args[1]]; found {
+			return command(ctx, os.Args[2:])
+		}
 	}
 	settings, err := options.ParseManager(os.Args[1:], os.LookupEnv)
 	if errors.Is(err, flag.ErrHelp) {
