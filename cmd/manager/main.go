@@ -1,4 +1,5 @@
-// Command manager is the Warmpool operator.
+// Command manager is the Warmpool operator. "manager check" says whether an
+// installation works, and "manager uninstall" ends what a release has made.
 package main
 
 import (
@@ -8,11 +9,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	_ "time/tzdata" // budgets and schedules name IANA zones, and an image from scratch has none
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities, where the system has none
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -21,6 +24,7 @@ import (
 
 	"github.com/warmpool-dev/warmpool/internal/operator"
 	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/version"
 )
 
 func main() {
@@ -36,6 +40,14 @@ func main() {
 const gcPercent = 50
 
 func run(ctx context.Context) error {
+	if version.IsAsked(os.Args[1:]) {
+		return version.Print(os.Stdout, "manager")
+	}
+	if len(os.Args) > 1 {
+		if command, found := commands()[os.Args[1]]; found {
+			return command(ctx, os.Args[2:])
+		}
+	}
 	settings, err := options.ParseManager(os.Args[1:], os.LookupEnv)
 	if errors.Is(err, flag.ErrHelp) {
 		return options.ManagerUsage(os.Stdout)

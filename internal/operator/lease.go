@@ -16,8 +16,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// leaseName is the lease that all replicas compete for.
-const leaseName = "warmpool-manager.warmpool.dev"
+// LeaseName is the lease that all replicas compete for.
+const LeaseName = "warmpool-manager.warmpool.dev"
 
 // leaseGuard remembers when the leader lease was last renewed. Leader election
 // stops a process that cannot renew, but a process that was paused wakes up in
@@ -81,7 +81,7 @@ func (g *leaseGuard) lock(config *rest.Config, namespace string) (resourcelock.I
 	return &guardedLock{
 		guard: g,
 		Interface: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: leaseName},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: LeaseName},
 			Client:     client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
 		},

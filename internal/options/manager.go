@@ -55,15 +55,7 @@ var installationPattern = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
 func managerFlags(m *Manager) *flag.FlagSet {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.StringVar(&m.Kubeconfig, "kubeconfig", "", "path of a kubeconfig; by default the pod's service account, $KUBECONFIG or ~/.kube/config")
-	flags.Func("namespaces", "comma-separated namespaces to work in; by default all", func(value string) error {
-		m.Namespaces = nil
-		for name := range strings.SplitSeq(value, ",") {
-			if trimmed := strings.TrimSpace(name); trimmed != "" {
-				m.Namespaces = append(m.Namespaces, trimmed)
-			}
-		}
-		return nil
-	})
+	namespacesFlag(flags, &m.Namespaces)
 	flags.StringVar(&m.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
 	flags.StringVar(&m.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	flags.BoolVar(&m.LeaderElect, "leader-elect", true, "let one of several replicas work")
@@ -80,6 +72,19 @@ func managerFlags(m *Manager) *flag.FlagSet {
 	flags.DurationVar(&m.ShutdownTimeout, "shutdown-timeout", 30*time.Second, "how long running work may take after a stop signal")
 	auditFlags(flags, &m.Audit)
 	return flags
+}
+
+// namespacesFlag binds a list of namespaces.
+func namespacesFlag(flags *flag.FlagSet, names *[]string) {
+	flags.Func("namespaces", "comma-separated namespaces to work in; by default all", func(value string) error {
+		*names = nil
+		for name := range strings.SplitSeq(value, ",") {
+			if trimmed := strings.TrimSpace(name); trimmed != "" {
+				*names = append(*names, trimmed)
+			}
+		}
+		return nil
+	})
 }
 
 // ParseManager reads the settings of cmd/manager from arguments and the
