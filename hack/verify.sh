@@ -34,11 +34,12 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
-  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/explanation/gates.md
+  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/explanation/gates.md \
+  "$copy"/config/observability/prometheusrule.yaml
 find "$copy/api" -name 'zz_generated.*' -delete
 
 "$copy/hack/generate.sh"
-for path in api config/crd config/rbac docs/reference docs/explanation/gates.md; do
+for path in api config/crd config/rbac config/observability docs/reference docs/explanation/gates.md; do
   if ! difference=$(diff -ruN "$path" "$copy/$path"); then
     complain "$path differs from what its sources generate. Run 'make generate' and commit the result." <<<"$difference"
   fi
@@ -50,7 +51,7 @@ for module in . hack/tools hack/controlplane; do
   fi
 done
 
-for overlay in config/crd config/default config/samples config/sidecar config/rbac/sidecar-restart; do
+for overlay in config/crd config/default config/samples config/sidecar config/rbac/sidecar-restart config/observability; do
   if ! output=$("$kubectl" kustomize "$copy/$overlay" 2>&1 >/dev/null); then
     complain "$overlay does not build with kustomize." <<<"$output"
   fi

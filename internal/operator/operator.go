@@ -80,7 +80,7 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 	if err != nil {
 		return err
 	}
-	if err = env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx })); err != nil {
+	if err = env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx }, lease.IsFresh)); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	trail, err := openAudit(&settings.Audit, &env, recorder)
