@@ -64,7 +64,7 @@ build: go ## Build the commands into bin/.
 
 .PHONY: test
 test: N = 20000
-test: verify lint unit integration page simulate once ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
+test: verify lint alerts unit integration page simulate once ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
 
 # The packages under test/ start API servers and whole operators on a clock that
 # runs faster than the wall; the race detector would slow them below it. One life
@@ -116,6 +116,16 @@ lint: go $(GOLANGCI_LINT) ## Run the linters, the arrows between packages includ
 .PHONY: verify
 verify: go $(CONTROLLER_GEN) k8s-kubectl ## Fail if anything generated is out of date.
 	@hack/verify.sh
+
+.PHONY: alerts
+alerts: prometheus ## Check the rules of Prometheus and run their unit tests.
+	@$(BIN)/prometheus/promtool check rules --lint-fatal config/observability/alerts.yaml
+	@cd config/observability && $(CURDIR)/$(BIN)/prometheus/promtool test rules alerts_test.yaml
+
+.PHONY: observability
+observability: go k8s prometheus ## The demo under a real Prometheus: faults raise every alert, the dashboard has data; ARGS=--help lists flags.
+	@$(call build,./hack/dev ./cmd/... ./test/observability)
+	@exec $(BIN)/observability $(ARGS)
 
 .PHONY: fuzz
 fuzz: go ## Run each fuzz target for FUZZTIME.
@@ -204,6 +214,11 @@ endef
 .PHONY: k8s-run
 k8s-run:
 	@$(call controlplane,etcd kube-apiserver $$(command -v kubectl >/dev/null || echo kubectl))
+
+# prometheus fetches promtool and prometheus, once.
+.PHONY: prometheus
+prometheus:
+	@hack/prometheus.sh $(BIN)/prometheus
 
 .PHONY: k8s-kubectl
 k8s-kubectl:

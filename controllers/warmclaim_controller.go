@@ -41,6 +41,8 @@ type WarmClaimReconciler struct {
 	Metrics ClaimRecorder
 	// Clock is the only clock.
 	Clock clock.WithTicker
+	// Decorate wraps the reconciler; nil leaves it as it is.
+	Decorate Decorate
 }
 
 // +kubebuilder:rbac:groups=warmpool.dev,resources=warmclaims,verbs=get;list;watch;patch
@@ -54,7 +56,7 @@ func (r *WarmClaimReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&warmpool.WarmClaim{}, handler.EnqueueRequestsFromMapFunc(poolOfClaim)).
 		Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(poolOfInstance)).
 		WithOptions(controllerOptions(concurrency, r.Clock)).
-		Complete(r)
+		Complete(r.Decorate.apply("warmclaim", "WarmPool", r))
 }
 
 func poolOfClaim(_ context.Context, object client.Object) []reconcile.Request {

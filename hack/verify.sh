@@ -34,14 +34,14 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
-  "$copy"/config/rbac/namespaced/role.yaml \
+  "$copy"/config/rbac/namespaced/role.yaml "$copy"/config/observability/prometheusrule.yaml \
   "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/reference/licenses.md \
   "$copy"/docs/explanation/gates.md "$copy"/charts/warmpool/README.md "$copy"/charts/warmpool/values.schema.json
 rm -rf "$copy"/charts/warmpool/files
 find "$copy/api" -name 'zz_generated.*' -delete
 
 "$copy/hack/generate.sh"
-for path in api config/crd config/rbac charts docs/reference docs/explanation/gates.md; do
+for path in api config/crd config/rbac config/observability charts docs/reference docs/explanation/gates.md; do
   if ! difference=$(diff -ruN "$path" "$copy/$path"); then
     complain "$path differs from what its sources generate. Run 'make generate' and commit the result." <<<"$difference"
   fi
@@ -53,7 +53,7 @@ for module in . hack/tools hack/controlplane hack/image test/deploy; do
   fi
 done
 
-for overlay in config/crd config/default config/overlays/* config/samples config/sidecar config/rbac/sidecar-restart; do
+for overlay in config/crd config/default config/overlays/* config/samples config/sidecar config/rbac/sidecar-restart config/observability; do
   if ! output=$("$kubectl" kustomize "$copy/$overlay" 2>&1 >/dev/null); then
     complain "$overlay does not build with kustomize." <<<"$output"
   fi

@@ -98,6 +98,7 @@ func (l *layout) shown(path string) string {
 
 // kubeconfig, log and so on name the files of a run.
 func (l *layout) kubeconfig() string     { return filepath.Join(l.run, "kubeconfig") }
+func (l *layout) targets() string        { return filepath.Join(l.run, "prometheus.json") }
 func (l *layout) log(name string) string { return filepath.Join(l.run, name+".log") }
 
 // kubectl returns the kubectl of the PATH, or else the one that was built.

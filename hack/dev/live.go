@@ -132,5 +132,6 @@ func (s *stack) welcome() {
 	}
 	say("tail -f "+s.place.shown(s.place.log("manager")), "the manager's log")
 	say("curl "+s.operator.metricsURL(), "its metrics")
+	say("cat "+s.place.shown(s.place.targets()), "the targets of a Prometheus beside it (file_sd_configs)")
 	s.out.say("")
 }
