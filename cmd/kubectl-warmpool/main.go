@@ -10,12 +10,11 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/go-logr/logr"
 
 	"github.com/warmpool-dev/warmpool/internal/plugin"
 )
@@ -31,7 +30,7 @@ func main() {
 	ctrl.SetLogger(logr.Discard())
 	code := plugin.Run(ctx, &plugin.Environment{
 		Streams:     genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
-		Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())), //nolint:gosec // a file descriptor is small
+		Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		LookupEnv:   os.LookupEnv, Clock: clock.RealClock{}, Execute: execute, Version: versionOf(),
 	}, os.Args[1:])
 	stop()

@@ -34,7 +34,7 @@ func newAdopt(o *options) *cobra.Command {
 		Args:              arguments(1, 1, "the number of a rental"),
 		ValidArgsFunction: o.completeLeaks,
 	}
-	waits := addWaiting(command, true, adoptTimeout, "until it is taken over")
+	waits := addWaiting(command, adoptTimeout, "until it is taken over")
 	command.RunE = func(command *cobra.Command, given []string) error {
 		return o.adopt(command.Context(), given[0], flags, waits)
 	}
@@ -89,8 +89,8 @@ func (o *options) adopt(ctx context.Context, rental string, flags *adoptFlags, w
 	o.say("Made WarmInstance %s for rental %d.", instance.Name, id)
 	hint := fmt.Sprintf("It is tried again with every list of instances. To give it up: kubectl -n %s delete wi %s", instance.Namespace, instance.Name)
 	err = o.await(ctx, waits, hint, func(ctx context.Context) (bool, string, error) {
-		if err := cluster.get(ctx, instance.Name, instance); err != nil {
-			return false, "", err
+		if lookErr := cluster.get(ctx, instance.Name, instance); lookErr != nil {
+			return false, "", lookErr
 		}
 		rented := conditionOf(instance.Status.Conditions, warmpool.ConditionRented)
 		return instance.Status.Rental != nil, rented.Message, nil
@@ -118,7 +118,7 @@ func (c *Cluster) prepareAdoption(ctx context.Context, id int64, flags *adoptFla
 	case err != nil:
 		return nil, c.explain(err, "read", &secret, flags.secret)
 	case len(secret.Data[warmpool.SecretKeyWebPassword]) == 0:
-		return nil, fmt.Errorf("Secret %q has no key %s, or it is empty: the instance could not be asked, and would be given up", flags.secret, warmpool.SecretKeyWebPassword) //nolint:revive // the kind is a name
+		return nil, fmt.Errorf("the Secret %q has no key %s, or it is empty: the instance could not be asked, and would be given up", flags.secret, warmpool.SecretKeyWebPassword)
 	}
 	name := flags.name
 	if name == "" {

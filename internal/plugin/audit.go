@@ -23,7 +23,7 @@ func newAudit(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "audit",
 		Short: "Verify an audit log",
-		Args:  cobra.NoArgs,
+		Args:  noCommand,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	flags := &auditFlags{}

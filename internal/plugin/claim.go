@@ -55,7 +55,7 @@ func newClaim(o *options) *cobra.Command {
 		Args:              arguments(1, 1, "one pool"),
 		ValidArgsFunction: o.completeFirst(kindPool),
 	}
-	waits := addWaiting(command, true, claimTimeout, "until the instance is ready")
+	waits := addWaiting(command, claimTimeout, "until the instance is ready")
 	command.RunE = func(command *cobra.Command, given []string) error {
 		return o.claim(command.Context(), given[0], flags, waits)
 	}
@@ -91,8 +91,8 @@ func (o *options) claim(ctx context.Context, pool string, flags *claimFlags, wai
 	o.say("Made WarmClaim %s. Give it back with: kubectl warmpool -n %s release %s", claim.Name, claim.Namespace, claim.Name)
 	hint := fmt.Sprintf("The claim stays and makes the pool rent. Give it up with: kubectl warmpool -n %s release %s", claim.Namespace, claim.Name)
 	err = o.await(ctx, waits, hint, func(ctx context.Context) (bool, string, error) {
-		if err := cluster.get(ctx, claim.Name, claim); err != nil {
-			return false, "", err
+		if lookErr := cluster.get(ctx, claim.Name, claim); lookErr != nil {
+			return false, "", lookErr
 		}
 		return claimProgress(claim)
 	})
@@ -115,7 +115,7 @@ func newWarmClaim(namespace, pool string, flags *claimFlags) *warmpool.WarmClaim
 		claim.GenerateName = pool + "-"
 	}
 	if flags.ttl > 0 {
-		seconds := int32(min(flags.ttl/time.Second, 1<<30)) //nolint:gosec // bounded in the same line
+		seconds := int32(min(flags.ttl/time.Second, 1<<30))
 		claim.Spec.TTLSeconds = &seconds
 	}
 	return claim
@@ -187,7 +187,7 @@ func newRelease(o *options) *cobra.Command {
 		Args:              arguments(1, -1, "at least one claim"),
 		ValidArgsFunction: o.completeEvery(kindClaim),
 	}
-	waits := addWaiting(command, true, releaseTimeout, "until the instance is let go")
+	waits := addWaiting(command, releaseTimeout, "until the instance is let go")
 	command.RunE = func(command *cobra.Command, given []string) error {
 		cluster, err := o.connect()
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -108,9 +109,17 @@ func (c *Cluster) explain(err error, act string, about runtime.Object, name stri
 		return fmt.Errorf("the API server refuses to %s %s: %w", act, what, err)
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%s was changed by somebody else at the same moment, so nothing was done: try again", what)
+	case isUnreachable(err):
+		return fmt.Errorf("the API server cannot be reached, to %s %s: %w; is the cluster up, and is it the one you mean (kubectl config current-context, --context)?", act, what, err)
 	default:
 		return fmt.Errorf("the API server did not %s %s: %w", act, what, err)
 	}
+}
+
+// isUnreachable is true when no connection was made.
+func isUnreachable(err error) bool {
+	_, isNetwork := errors.AsType[net.Error](err)
+	return isNetwork && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // whyForbidden is the part of a refusal that tells what right is missing.

@@ -67,7 +67,7 @@ func exit(code int, format string, arguments ...any) error {
 // Run carries out one call and returns the exit code. The arguments are those
 // behind the name of the program.
 func Run(ctx context.Context, environment *Environment, arguments []string) int {
-	root := New(environment)
+	root := New(environment) //nolint:contextcheck // completion gets its context from the command
 	root.SetArgs(arguments)
 	err := root.ExecuteContext(ctx)
 	code := codeOf(ctx, err)
@@ -115,7 +115,7 @@ func New(environment *Environment) *cobra.Command {
 			"4 --timeout was over; 5 it asked and was not told yes; 130 interrupted.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl warmpool"},
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: noCommand,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	root.SetIn(environment.Streams.In)
@@ -145,6 +145,14 @@ func New(environment *Environment) *cobra.Command {
 	return root
 }
 
+// noCommand refuses what is no command of a group of commands.
+func noCommand(command *cobra.Command, given []string) error {
+	if len(given) > 0 {
+		return exit(ExitUsage, "there is no command %q; see %s --help", given[0], command.CommandPath())
+	}
+	return nil
+}
+
 // The groups of the help.
 const (
 	groupLook  = "look"
@@ -166,7 +174,7 @@ func (o *options) hideDirectory(root *cobra.Command) {
 func arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(command *cobra.Command, given []string) error {
 		if len(given) < least || (most >= 0 && len(given) > most) {
-			return exit(ExitUsage, "%s takes %s, and %d arguments were given; see %s --help", command.CommandPath(), what, len(given), command.CommandPath())
+			return exit(ExitUsage, "%s takes %s, and %s given; see %s --help", command.CommandPath(), what, plural(len(given), "argument was", "arguments were"), command.CommandPath())
 		}
 		return nil
 	}

@@ -198,25 +198,26 @@ func (r *costReport) write(out io.Writer, wide bool) error {
 		}
 		r.addTo(money, row.Namespace, cells)
 	}
-	text := money.text("")
+	var text strings.Builder
+	text.WriteString(money.text(""))
 	if len(r.Budgets) > 0 {
 		budgets := r.tableOf([]string{"BUDGET", "OF", "PERIOD", "ZONE", "LIMIT", "SPENT", "LEFT", "ACTION"})
 		for k := range r.Budgets {
 			row := &r.Budgets[k]
 			r.addTo(budgets, row.Namespace, []string{row.Name, row.Of, row.Period, row.TimeZone, row.LimitUSD, row.SpentUSD, row.LeftUSD, row.Action})
 		}
-		text += "\n" + budgets.text("")
+		text.WriteString("\n" + budgets.text(""))
 	}
 	for k := range r.Checked {
 		row := &r.Checked[k]
 		switch {
 		case row.Problem != "":
-			text += fmt.Sprintf("\n%s/%s: what Vast.ai charged cannot be compared: %s\n", kindAccount, row.Account, plainLines(row.Problem))
+			fmt.Fprintf(&text, "\n%s/%s: what Vast.ai charged cannot be compared: %s\n", kindAccount, row.Account, plainLines(row.Problem))
 		case row.Day != "":
-			text += fmt.Sprintf("\n%s/%s: for %s Vast.ai charged $%s, and $%s was counted (correction $%s).\n", kindAccount, row.Account, row.Day, row.ChargedUSD, row.LedgerUSD, row.CorrectionUSD)
+			fmt.Fprintf(&text, "\n%s/%s: for %s Vast.ai charged $%s, and $%s was counted (correction $%s).\n", kindAccount, row.Account, row.Day, row.ChargedUSD, row.LedgerUSD, row.CorrectionUSD)
 		}
 	}
-	_, err := io.WriteString(out, text)
+	_, err := io.WriteString(out, text.String())
 	return err
 }
 

@@ -156,8 +156,7 @@ func addressOf(text string) string {
 
 // reasonOf is the cause of a connection that failed.
 func reasonOf(err error) string {
-	var operation *net.OpError
-	if errors.As(err, &operation) {
+	if operation, isDial := errors.AsType[*net.OpError](err); isDial {
 		return operation.Err.Error()
 	}
 	return err.Error()

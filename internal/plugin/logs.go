@@ -172,14 +172,14 @@ func (o *options) showLog(ctx context.Context, source *logSource, flags *logFlag
 		lines, err := source.lines(ctx, flags.lines)
 		switch {
 		case err == nil:
-			if err := o.showNew(shown, lines); err != nil {
-				return err
+			if writeErr := o.showNew(shown, lines); writeErr != nil {
+				return writeErr
 			}
 			shown = lines
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !flags.follow || !passes(err):
-			return fmt.Errorf("Vast.ai did not hand out the log of rental %d: %w", source.rental, err) //nolint:revive // a name
+			return fmt.Errorf("fetching the log of rental %d from Vast.ai: %w", source.rental, err)
 		default:
 			o.say("Vast.ai did not hand out the log this time; it is tried again: %s", err)
 		}

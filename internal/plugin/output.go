@@ -121,8 +121,8 @@ func oneLine(text string) string {
 
 // isControl is true for what a terminal may act upon.
 func isControl(c rune) bool {
-	const delete, lastC1 = 0x7f, 0x9f
-	return c < ' ' || (c >= delete && c <= lastC1)
+	const rubout, lastC1 = 0x7f, 0x9f
+	return c < ' ' || (c >= rubout && c <= lastC1)
 }
 
 // plainLines removes control characters from a text of several lines.

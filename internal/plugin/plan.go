@@ -96,8 +96,10 @@ func sizeSteps(preview *controllers.Preview) []step {
 		steps = append(steps, step{Act: actEnd, Instance: victim.Name, Reason: victim.Reason, Message: victim.Message})
 	}
 	for _, victim := range preview.Size.Withheld {
-		steps = append(steps, step{Act: actWithhold, Instance: victim.Name, Reason: victim.Reason,
-			Message: victim.Message + "; withheld in mode DryRun, or until a list of the account's instances can be trusted"})
+		steps = append(steps, step{
+			Act: actWithhold, Instance: victim.Name, Reason: victim.Reason,
+			Message: victim.Message + "; withheld in mode DryRun, or until a list of the account's instances can be trusted",
+		})
 	}
 	if preview.Size.Create > 0 {
 		made := step{Act: actCreate, Count: preview.Size.Create, Reason: preview.Size.CreateReason, Message: preview.Size.CreateMessage}

@@ -201,19 +201,20 @@ func (r *statusReport) write(out io.Writer, wide bool) error {
 	if len(tree.rows) == 0 {
 		return nil
 	}
-	text := tree.text("")
+	var text strings.Builder
+	text.WriteString(tree.text(""))
 	for k := range r.Accounts {
 		account := &r.Accounts[k]
 		if account.Ready != "True" {
-			text += fmt.Sprintf("\n%s/%s: %s\n", kindAccount, account.Name, plainLines(account.Message))
+			fmt.Fprintf(&text, "\n%s/%s: %s\n", kindAccount, account.Name, plainLines(account.Message))
 		}
 		for n := range account.Pools {
 			if pool := &account.Pools[n]; pool.ReadyReplicas < pool.Replicas {
-				text += fmt.Sprintf("\n%s/%s: %s\n", kindPool, pool.Name, plainLines(pool.Message))
+				fmt.Fprintf(&text, "\n%s/%s: %s\n", kindPool, pool.Name, plainLines(pool.Message))
 			}
 		}
 	}
-	_, err := io.WriteString(out, text)
+	_, err := io.WriteString(out, text.String())
 	return err
 }
 

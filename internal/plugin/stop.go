@@ -23,13 +23,11 @@ const stopTimeout = 10 * time.Minute
 type bill struct {
 	instances, billing, claimed int
 	usdPerHour                  fleet.USDMicros
-	names                       []string
 }
 
 // add takes an instance into account.
 func (b *bill) add(instance *warmpool.WarmInstance) {
 	b.instances++
-	b.names = append(b.names, instance.Name)
 	if instance.Spec.ClaimRef != nil {
 		b.claimed++
 	}
@@ -55,7 +53,7 @@ func newDrain(o *options) *cobra.Command {
 		Args:              arguments(1, 1, "one pool"),
 		ValidArgsFunction: o.completeFirst(kindPool),
 	}
-	waits := addWaiting(command, true, stopTimeout, "until what is not claimed is gone")
+	waits := addWaiting(command, stopTimeout, "until what is not claimed is gone")
 	command.RunE = func(command *cobra.Command, given []string) error {
 		return o.drain(command.Context(), given[0], yes, waits)
 	}
@@ -73,27 +71,17 @@ func (o *options) drain(ctx context.Context, name string, yes bool, waits *waiti
 	if err = cluster.get(ctx, name, pool); err != nil {
 		return err
 	}
-	unclaimed := func(ctx context.Context) (bill, int, error) {
-		seen, err := cluster.look(ctx, o.env.Clock.Now(), false)
-		if err != nil {
-			return bill{}, 0, err
-		}
-		var ends bill
-		claimed := 0
-		for _, instance := range seen.ofPool(pool) {
-			if instance.Spec.ClaimRef != nil {
-				claimed++
-				continue
-			}
-			ends.add(instance)
-		}
-		return ends, claimed, nil
-	}
-	ends, claimed, err := unclaimed(ctx)
+	isOurs := func(instance *warmpool.WarmInstance) bool { return instance.Spec.PoolRef.Name == name }
+	all, err := o.billOf(ctx, cluster, isOurs)
 	if err != nil {
 		return err
 	}
-	question := fmt.Sprintf("Draining %s %s/%s ends %s; %s in use and stay.", kindPool, pool.Namespace, pool.Name, ends.words(), plural(claimed, "is", "are"))
+	isUnclaimed := func(instance *warmpool.WarmInstance) bool { return isOurs(instance) && instance.Spec.ClaimRef == nil }
+	ends, err := o.billOf(ctx, cluster, isUnclaimed)
+	if err != nil {
+		return err
+	}
+	question := fmt.Sprintf("Draining %s %s/%s ends %s; %s in use and stay.", kindPool, pool.Namespace, pool.Name, ends.words(), plural(all.claimed, "is", "are"))
 	if err = o.confirm(ctx, yes, question); err != nil {
 		return err
 	}
@@ -104,15 +92,34 @@ func (o *options) drain(ctx context.Context, name string, yes bool, waits *waiti
 	}
 	resume := fmt.Sprintf(`To resume: kubectl -n %s patch wp %s --type=merge -p '{"spec":{"mode":"Active"}}'`, pool.Namespace, name)
 	o.say("%s %s is being drained. %s", kindPool, name, resume)
-	err = o.await(ctx, waits, "The pool goes on draining. "+resume, func(ctx context.Context) (bool, string, error) {
-		left, _, err := unclaimed(ctx)
-		return err == nil && left.instances == 0, "Still there: " + left.words() + ".", err
-	})
-	if err != nil || !waits.wait {
+	if err = o.awaitNone(ctx, cluster, waits, "The pool goes on draining. "+resume, isUnclaimed); err != nil || !waits.wait {
 		return err
 	}
 	_, err = fmt.Fprintf(o.env.Streams.Out, "%s %s is drained: nothing that is not claimed is left.\n", kindPool, name)
 	return err
+}
+
+// billOf adds up the instances of the namespace that count.
+func (o *options) billOf(ctx context.Context, cluster *Cluster, counts func(*warmpool.WarmInstance) bool) (bill, error) {
+	var sum bill
+	var list warmpool.WarmInstanceList
+	if err := cluster.list(ctx, false, &list); err != nil {
+		return sum, err
+	}
+	for k := range list.Items {
+		if counts(&list.Items[k]) {
+			sum.add(&list.Items[k])
+		}
+	}
+	return sum, nil
+}
+
+// awaitNone waits until none of the instances that count is left.
+func (o *options) awaitNone(ctx context.Context, cluster *Cluster, waits *waiting, hint string, counts func(*warmpool.WarmInstance) bool) error {
+	return o.await(ctx, waits, hint, func(ctx context.Context) (bool, string, error) {
+		left, err := o.billOf(ctx, cluster, counts)
+		return err == nil && left.instances == 0, "Still there: " + left.words() + ".", err
+	})
 }
 
 func newEmergencyStop(o *options) *cobra.Command {
@@ -127,7 +134,7 @@ func newEmergencyStop(o *options) *cobra.Command {
 		Args:              arguments(0, 1, "at most one account"),
 		ValidArgsFunction: o.completeFirst(kindAccount),
 	}
-	waits := addWaiting(command, true, stopTimeout, "until everything is confirmed gone")
+	waits := addWaiting(command, stopTimeout, "until everything is confirmed gone")
 	command.RunE = func(command *cobra.Command, given []string) error {
 		name := "default"
 		if len(given) > 0 {
@@ -149,20 +156,8 @@ func (o *options) emergencyStop(ctx context.Context, name string, yes bool, wait
 	if err = cluster.get(ctx, name, account); err != nil {
 		return err
 	}
-	everything := func(ctx context.Context) (bill, error) {
-		seen, err := cluster.look(ctx, o.env.Clock.Now(), false)
-		if err != nil {
-			return bill{}, err
-		}
-		var ends bill
-		for k := range seen.instances {
-			if seen.instances[k].Spec.AccountRef.Name == name {
-				ends.add(&seen.instances[k])
-			}
-		}
-		return ends, nil
-	}
-	ends, err := everything(ctx)
+	isPaidByIt := func(instance *warmpool.WarmInstance) bool { return instance.Spec.AccountRef.Name == name }
+	ends, err := o.billOf(ctx, cluster, isPaidByIt)
 	if err != nil {
 		return err
 	}
@@ -176,11 +171,7 @@ func (o *options) emergencyStop(ctx context.Context, name string, yes bool, wait
 	}
 	resume := fmt.Sprintf(`To resume: kubectl -n %s patch va %s --type=merge -p '{"spec":{"mode":"Active"}}'`, account.Namespace, name)
 	o.say("%s %s is stopped: %s end, and nothing is rented. %s", kindAccount, name, ends.words(), resume)
-	err = o.await(ctx, waits, "The stop goes on. "+resume, func(ctx context.Context) (bool, string, error) {
-		left, err := everything(ctx)
-		return err == nil && left.instances == 0, "Still there: " + left.words() + ".", err
-	})
-	if err != nil || !waits.wait {
+	if err = o.awaitNone(ctx, cluster, waits, "The stop goes on. "+resume, isPaidByIt); err != nil || !waits.wait {
 		return err
 	}
 	_, err = fmt.Fprintf(o.env.Streams.Out, "Nothing of %s %s is left.\n", kindAccount, name)

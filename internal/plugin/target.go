@@ -100,7 +100,7 @@ func (o *options) open(ctx context.Context, found *target, browser bool) error {
 	if instance.Status.CertificateSHA256 != "" {
 		text += "Certificate: SHA-256 " + instance.Status.CertificateSHA256 + "\n"
 	}
-	if _, err := fmt.Fprint(o.env.Streams.Out, plainLines(text)); err != nil {
+	if _, err = fmt.Fprint(o.env.Streams.Out, plainLines(text)); err != nil {
 		return err
 	}
 	if !browser {

@@ -18,10 +18,10 @@ type waiting struct {
 	timeout time.Duration
 }
 
-// addWaiting adds --wait and --timeout to a command.
-func addWaiting(command *cobra.Command, waits bool, timeout time.Duration, what string) *waiting {
+// addWaiting adds --wait, which is the default, and --timeout to a command.
+func addWaiting(command *cobra.Command, timeout time.Duration, what string) *waiting {
 	w := &waiting{}
-	command.Flags().BoolVar(&w.wait, "wait", waits, "wait "+what)
+	command.Flags().BoolVar(&w.wait, "wait", true, "wait "+what)
 	command.Flags().DurationVar(&w.timeout, "timeout", timeout, "how long to wait; 0 waits for ever. What was asked for goes on afterwards")
 	return w
 }

@@ -224,13 +224,29 @@ func (w *world) checkSize(pool *warmpool.WarmPool) check {
 		parts = append(parts, plural(waiting, "claim waits", "claims wait"))
 	}
 	counts := preview.Verdict.PoolCounts
-	parts = append(parts, fmt.Sprintf("%d ready, %d claimed, %d on the way, %d waiting, %d unhealthy, %d of unknown outcome, %d ending",
-		counts.Ready, counts.Claimed, counts.Provisioning, counts.Pending, counts.Unhealthy, counts.Unknown, counts.Terminating))
+	parts = append(parts, countsInWords(&counts))
 	answer := answerYes
 	if counts.Ready < wanted+waiting {
 		answer = answerNo
 	}
 	return check{Name: "size", Answer: answer, Detail: strings.Join(parts, "; ") + "."}
+}
+
+// countsInWords names the states that instances are in.
+func countsInWords(counts *planner.PoolCounts) string {
+	words := []string{fmt.Sprintf("%d ready", counts.Ready)}
+	for _, state := range []struct {
+		n    int
+		word string
+	}{
+		{counts.Claimed, "claimed"}, {counts.Provisioning, "on the way"}, {counts.Pending, "waiting"},
+		{counts.Unhealthy, "unhealthy"}, {counts.Unknown, "of unknown outcome"}, {counts.Terminating, "ending"},
+	} {
+		if state.n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", state.n, state.word))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func checkMode(pool *warmpool.WarmPool) check {

@@ -18,15 +18,16 @@ func (r *whyReport) write(out io.Writer, _ bool) error {
 	}
 	fmt.Fprintf(&text, "%s %s/%s %s.\n%s\n\n", kindPool, r.Namespace, r.Pool, state, plainLines(r.Message))
 	checks := newTable("CHECK", "OK", "DETAIL")
+	said := r.Message
 	for _, one := range r.Checks {
-		checks.add(one.Name, one.Answer, one.Detail)
+		checks.add(one.Name, one.Answer, once(&said, one.Detail))
 	}
 	text.WriteString(checks.text(""))
 	if r.Offers != nil {
 		text.WriteString("\n" + r.Offers.text())
 	}
-	text.WriteString(waitText("Waiting for a rental:", r.Waiting))
-	text.WriteString(waitText("Rented, and not ready:", r.OnTheWay))
+	text.WriteString(waitText("Waiting for a rental:", r.Waiting, &said))
+	text.WriteString(waitText("Rented, and not ready:", r.OnTheWay, &said))
 	for k := range r.Failures {
 		text.WriteString(r.Failures[k].text(k == 0))
 	}
@@ -50,13 +51,23 @@ func (v *offersView) text() string {
 	return text.String()
 }
 
-func waitText(title string, views []waitView) string {
+// once is a sentence, or that it was said before: one cause is often the answer to
+// several questions.
+func once(said *string, sentence string) string {
+	if sentence != "" && strings.Contains(*said, sentence) {
+		return "as said above"
+	}
+	*said += "\n" + sentence
+	return sentence
+}
+
+func waitText(title string, views []waitView, said *string) string {
 	if len(views) == 0 {
 		return ""
 	}
 	list := newTable("INSTANCE", "REASON", "MESSAGE")
 	for k := range views {
-		list.add(views[k].Instance, views[k].Reason, views[k].Message)
+		list.add(views[k].Instance, views[k].Reason, once(said, views[k].Message))
 	}
 	return "\n" + title + "\n" + list.text("  ")
 }
