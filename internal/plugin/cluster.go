@@ -52,6 +52,8 @@ func connectUsually(flags *genericclioptions.ConfigFlags) (*Cluster, error) {
 		return nil, fmt.Errorf("finding the cluster: %w; choose one with --kubeconfig and --context", err)
 	}
 	config.WarningHandler = rest.NoWarnings{}
+	// The API server holds back whoever asks too much.
+	config.QPS = -1
 	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
 		return nil, fmt.Errorf("finding the namespace: %w; give it with --namespace", err)

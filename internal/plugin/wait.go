@@ -12,6 +12,9 @@ import (
 // lookPeriod is the time between two looks at what is waited for.
 const lookPeriod = time.Second
 
+// lookPatience bounds one look.
+const lookPatience = 10 * time.Second
+
 // waiting are the flags of a command that can wait.
 type waiting struct {
 	wait    bool
@@ -42,9 +45,13 @@ func (o *options) await(ctx context.Context, w *waiting, hint string, look func(
 	defer ticker.Stop()
 	told := ""
 	for {
-		done, progress, err := look(limited)
+		done, progress, err := lookOnce(ctx, look)
+		if err != nil && isUnreachable(err) {
+			// A server that restarts meanwhile is no reason to give up waiting.
+			progress, err = err.Error(), nil
+		}
 		switch {
-		case limited.Err() != nil:
+		case ctx.Err() != nil:
 		case err != nil:
 			return err
 		case done:
@@ -63,6 +70,14 @@ func (o *options) await(ctx context.Context, w *waiting, hint string, look func(
 		case <-ticker.C():
 		}
 	}
+}
+
+// lookOnce bounds one look. It may outlast --timeout a little: a look that was cut
+// off would say nothing about what is waited for.
+func lookOnce(ctx context.Context, look func(ctx context.Context) (bool, string, error)) (done bool, progress string, err error) {
+	limited, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	return look(limited)
 }
 
 // errNoTerminal says that nobody can be asked.

@@ -179,9 +179,12 @@ func (w *world) newestLook(pool *warmpool.WarmPool) marketLook {
 // which the operator asks.
 func (w *world) checks(pool *warmpool.WarmPool, last *warmpool.Admission) []check {
 	account := w.account(pool.Namespace, pool.Spec.AccountRef.Name)
+	paid := fromCondition("account", pool.Status.Conditions, warmpool.ConditionAccountReady)
+	if account == nil {
+		paid.Answer, paid.Detail = answerNo, fmt.Sprintf("There is no VastAccount %q in namespace %q, so nobody pays. Make it.", pool.Spec.AccountRef.Name, pool.Namespace)
+	}
 	checks := []check{
-		w.checkSize(pool), checkMode(pool),
-		fromCondition("account", pool.Status.Conditions, warmpool.ConditionAccountReady),
+		w.checkSize(pool), checkMode(pool), paid,
 		fromCondition("budgets", pool.Status.Conditions, warmpool.ConditionWithinBudget),
 		w.checkFailures(pool),
 		fromCondition("health", pool.Status.Conditions, warmpool.ConditionHealthBudgetOK),
