@@ -172,7 +172,7 @@ generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics re
 
 .PHONY: situations
 situations: go k8s ## Write what kubectl shows in five situations into docs/reference; ARGS=--help lists flags.
-	@$(call build,./hack/situations)
+	@$(call build,./hack/situations ./cmd/kubectl-warmpool)
 	@exec $(BIN)/situations $(ARGS)
 
 .PHONY: tidy
