@@ -42,7 +42,7 @@ func run(arguments []string, out, notes io.Writer) error {
 	flags.StringVar(&s.secret, "secret", "warmpool-credentials", "name of the Secret")
 	flags.StringVar(&s.ceiling, "ceiling", "", "dollars per hour that the whole pool may cost; the legacy system had no such limit, so the pool needs one from you")
 	if err := flags.Parse(arguments); err != nil {
-		return err //nolint:wrapcheck // it says all that there is to say
+		return err
 	}
 	if flags.NArg() != 1 || !slices.Contains([]string{"secret", "pool", "report"}, flags.Arg(0)) {
 		return errUsage
@@ -78,7 +78,7 @@ func printYAML(out io.Writer, object any) error {
 		return fmt.Errorf("writing YAML: %w", err)
 	}
 	_, err = out.Write(text)
-	return err //nolint:wrapcheck // the terminal is gone
+	return err
 }
 
 // secretObject is the Secret with the names of old.
@@ -113,7 +113,7 @@ func (m *move) printReport(out io.Writer) error {
 	const gap = 2
 	table := tabwriter.NewWriter(out, 0, 0, gap, ' ', 0)
 	if _, err := io.WriteString(table, text.String()); err != nil {
-		return err //nolint:wrapcheck // the terminal is gone
+		return err
 	}
-	return table.Flush() //nolint:wrapcheck // the terminal is gone
+	return table.Flush()
 }
