@@ -59,15 +59,6 @@ for overlay in config/crd config/default config/overlays/* config/samples config
   fi
 done
 
-while IFS= read -r page; do
-  while IFS= read -r link; do
-    target=$(dirname "$page")/${link%%#*}
-    if [ "${link#\#}" = "$link" ] && [ ! -e "$target" ]; then
-      complain "${page#"$copy/"} links to a file that is not there." <<<"$link"
-    fi
-  done < <(sed 's/`[^`]*`//g' "$page" | grep -oE '\]\([^)[:space:]]+\)' | sed 's/^](//; s/)$//' | grep -vE '^[a-z]+:' || true)
-done < <(find "$copy" -name '*.md' -type f)
-
 while IFS= read -r script; do
   if ! output=$(bash -n "$script" 2>&1); then
     complain "$script has a syntax error." <<<"$output"
@@ -77,4 +68,4 @@ done < <(find hack -name '*.sh' -type f; echo .ci/run)
 if [ "$failed" -ne 0 ]; then
   exit 1
 fi
-echo "Generated files, modules, manifests, links and scripts are in order."
+echo "Generated files, modules, manifests and scripts are in order."
