@@ -109,6 +109,7 @@ func benchmarks() []benchmark {
 		benchmark{"replacement", measureReplacement},
 		benchmark{"audit", measureAudit},
 		benchmark{"claims", measureClaims},
+		benchmark{"sidecar", measureSidecar},
 	)
 	for _, count := range []int{20, 200, 2000} {
 		list = append(list, benchmark{fmt.Sprintf("calls-%d", count), func(ctx context.Context, b *bench) error { return measureCalls(ctx, b, count) }})

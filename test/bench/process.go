@@ -124,13 +124,17 @@ func familyTime() (map[string]time.Duration, error) {
 	return used, nil
 }
 
-// buildPrograms builds the manager and the simulator as make does.
-func buildPrograms(ctx context.Context, root, directory string) error {
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", directory+string(filepath.Separator), "./cmd/manager", "./cmd/vastsim") //nolint:gosec // the go command
+// buildPrograms builds the named commands as make does.
+func buildPrograms(ctx context.Context, root, directory string, names ...string) error {
+	arguments := []string{"build", "-trimpath", "-o", directory + string(filepath.Separator)}
+	for _, name := range names {
+		arguments = append(arguments, "./cmd/"+name)
+	}
+	command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // the go command
 	command.Dir, command.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("building the manager and the simulator: %w", err)
+		return fmt.Errorf("building %s: %w", strings.Join(names, " and "), err)
 	}
 	return nil
 }
