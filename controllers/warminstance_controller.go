@@ -122,7 +122,7 @@ func (r *WarmInstanceReconciler) healthInput(in *instanceInput) planner.HealthIn
 		IsReady:   isConditionTrue(status.Conditions, warmpool.ConditionReady),
 		IsStarted: isConditionTrue(status.Conditions, warmpool.ConditionStarted),
 		Claimed:   isHeld(in.instance), LastProofAt: timeOf(status.LastProofTime),
-		Recycling: holder != nil && !isHeld(in.instance) && !isRecycled(in.instance), EmptiedAt: emptiedAt(in.instance),
+		Recycling: holder != nil && !isHeld(in.instance) && !isRecycled(in.instance), EmptiedAt: in.emptiedAt(),
 		Deadlines: planner.HealthDeadlines{
 			ProvisioningSeconds: int64(lifecycle.ProvisioningDeadlineSeconds), StartupSeconds: int64(lifecycle.StartupDeadlineSeconds),
 		},

@@ -196,9 +196,11 @@ func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environmen
 		LastTrustedSweep: account.LastTrustedSweep, Events: mgr.GetEventRecorder("warmpool-instance"),
 		Metrics: shared.recorder, Clock: env.Clock, Concurrency: settings.ProbeConcurrency, Decorate: decorate,
 	}
+	// So many writes are on their way anyway while the API server answers the first.
+	const claimWriters = 16
 	claim := &controllers.WarmClaimReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-claim"),
-		Metrics: shared.recorder, Clock: env.Clock, Decorate: decorate,
+		Metrics: shared.recorder, Clock: env.Clock, Writers: claimWriters, Decorate: decorate,
 	}
 	for _, add := range []func(ctrl.Manager) error{account.SetupWithManager, pool.SetupWithManager, instance.SetupWithManager, claim.SetupWithManager} {
 		if err := add(mgr); err != nil {
