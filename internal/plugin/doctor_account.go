@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/controllers"
 )
 
 const (
@@ -71,7 +71,7 @@ func (v *visit) checkCredentials(ctx context.Context, account *warmpool.VastAcco
 		v.note(areaAccount, what, resultFault, "There is no Secret %q in namespace %q: kubectl -n %s create secret generic %s --from-literal=%s='<your API key>'", ref.Name, account.Namespace, account.Namespace, ref.Name, ref.Key)
 	case err != nil:
 		v.note(areaAccount, what, resultFault, "Secret %q cannot be read: %s", ref.Name, err)
-	case strings.TrimSpace(string(secret.Data[ref.Key])) == "":
+	case controllers.KeyText(secret.Data[ref.Key]) == "":
 		v.note(areaAccount, what, resultFault, "Secret %q has no key %q, or it is empty: put the API key there.", ref.Name, ref.Key)
 	default:
 		v.note(areaAccount, what, resultOK, "Secret %q has a key %q.", ref.Name, ref.Key)

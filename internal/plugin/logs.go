@@ -116,9 +116,9 @@ func (o *options) logSource(ctx context.Context, cluster *Cluster, instance *war
 	if err != nil {
 		return nil, fmt.Errorf("the log is not shown, because what must be taken out of it is not known: %w", err)
 	}
-	key, base := strings.TrimSpace(string(secret.Data[ref.Key])), flags.url
+	key, base := controllers.KeyText(secret.Data[ref.Key]), flags.url
 	if base == "" {
-		base = strings.TrimSpace(string(secret.Data[keyBaseURL]))
+		base = controllers.KeyText(secret.Data[keyBaseURL])
 	}
 	source.secrets = append(values, key)
 	source.client, err = vastai.New(vastai.Options{BaseURL: base, APIKey: key, Clock: o.env.Clock, Transport: source.transport, UserAgent: "kubectl-warmpool"})
