@@ -136,6 +136,10 @@ chaos: go k8s ## Break real processes and networks for SECONDS (1200) by a SEED,
 	@$(call build,./test/chaos ./cmd/...)
 	@exec $(BIN)/chaos --seconds=$(CHAOS_SECONDS) --seed=$(SEED) $(ARGS)
 
+.PHONY: e2e
+e2e: go ## Install, break, upgrade and uninstall in a real cluster; ARGS=--kubeconfig=<file> or, as root, one that it makes.
+	@flags=$$(test/e2e/prepare.sh $(ARGS)) && $(call build,./test/e2e) && exec $(BIN)/e2e $$flags $(ARGS)
+
 ##@ Ship
 
 .PHONY: image
