@@ -83,15 +83,15 @@ func (c *cluster) makeNamespaces(ctx context.Context) error {
 	return nil
 }
 
-// helm runs helm and returns what it printed.
-func (c *cluster) helm(ctx context.Context, program string, arguments ...string) (string, error) {
+// helm runs helm; an error has what it printed.
+func (c *cluster) helm(ctx context.Context, program string, arguments ...string) error {
 	one := exec.CommandContext(ctx, program, append(arguments, "--kubeconfig="+c.kubeconfig, "--namespace="+operatorNamespace)...) //nolint:gosec // the settings' program
 	one.Env = append(os.Environ(), "HELM_CACHE_HOME=/tmp", "HELM_CONFIG_HOME=/tmp", "HELM_DATA_HOME=/tmp")
 	output, err := one.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("running helm %s: %w: %s", arguments[0], err, strings.TrimSpace(string(output)))
+		return fmt.Errorf("running helm %s: %w: %s", arguments[0], err, strings.TrimSpace(string(output)))
 	}
-	return string(output), nil
+	return nil
 }
 
 // pods lists those of a namespace that have not ended.

@@ -97,14 +97,14 @@ func (c *course) install(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	_, err = c.helm(ctx, c.chosen.helm, "install", release, c.chosen.chart, "--values="+path)
+	err = c.helm(ctx, c.chosen.helm, "install", release, c.chosen.chart, "--values="+path)
 	if err = c.assert("helm install", time.Since(started), err); err != nil {
 		return err
 	}
 	_, err = until(ctx, podPatience+poolPatience, func(ctx context.Context) (string, error) {
 		var pool warmpool.WarmPool
-		if err := c.objects.Get(ctx, client.ObjectKey{Namespace: poolNamespace, Name: firstPool}, &pool); err != nil {
-			return "", err
+		if getErr := c.objects.Get(ctx, client.ObjectKey{Namespace: poolNamespace, Name: firstPool}, &pool); getErr != nil {
+			return "", getErr
 		}
 		if pool.Status.ReadyReplicas > 0 {
 			return "", nil
@@ -119,7 +119,7 @@ func (c *course) install(ctx context.Context) error {
 	if err = c.assert("the pool of two is ready", time.Since(started), err); err != nil {
 		return err
 	}
-	took, err := until(ctx, podPatience, c.accountIs(warmpool.ConditionReady, metav1.ConditionTrue))
+	took, err := until(ctx, podPatience, c.accountReady(metav1.ConditionTrue))
 	return c.assert("the account is Ready", took, err)
 }
 
@@ -205,19 +205,23 @@ func (c *course) succeed(ctx context.Context, manner string, kill func(context.C
 	if err = c.resize(ctx, "and shrink", 1); err != nil {
 		return err
 	}
-	took, err = until(ctx, podPatience, c.podsReady(operatorNamespace, managers, 2))
+	took, err = until(ctx, podPatience, c.podsReady(managers, 2))
 	if err = c.assert("two managers are Ready", took, err); err != nil {
 		return err
 	}
-	_, err = until(ctx, poolPatience, func(ctx context.Context) (string, error) {
-		after, liveErr := c.live(ctx)
-		lost := slices.DeleteFunc(slices.Clone(before), func(id int64) bool { return slices.Contains(after, id) })
-		if liveErr == nil && len(after) == len(before) && len(lost) <= 1 {
-			return "", nil
-		}
-		return fmt.Sprintf("rentals %v became %v", before, after), liveErr
-	})
+	_, err = until(ctx, poolPatience, func(ctx context.Context) (string, error) { return c.keptAllButOne(ctx, before) })
 	return c.assert("no other rental was ended or made", 0, err)
+}
+
+// keptAllButOne says which rentals were lost besides the one that a pool ends
+// when it shrinks.
+func (c *course) keptAllButOne(ctx context.Context, before []int64) (string, error) {
+	after, err := c.live(ctx)
+	lost := slices.DeleteFunc(slices.Clone(before), func(id int64) bool { return slices.Contains(after, id) })
+	if err == nil && len(after) == len(before) && len(lost) <= 1 {
+		return "", nil
+	}
+	return fmt.Sprintf("rentals %v became %v", before, after), err
 }
 
 // resize sets the replicas of the second pool and waits for them.
@@ -243,7 +247,7 @@ func (c *course) cutNetwork(ctx context.Context) error {
 	if err = c.cutProvider(ctx, false); err != nil {
 		return err
 	}
-	took, err := until(ctx, poolPatience, c.accountIs(warmpool.ConditionReady, metav1.ConditionFalse))
+	took, err := until(ctx, poolPatience, c.accountReady(metav1.ConditionFalse))
 	if err = c.assert("the account says that it is not Ready", took, err); err == nil {
 		// Long enough for probes to fail and for somebody to draw conclusions.
 		const blind = 30 * time.Second
@@ -257,7 +261,7 @@ func (c *course) cutNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	took, err = until(ctx, poolPatience, c.accountIs(warmpool.ConditionReady, metav1.ConditionTrue))
+	took, err = until(ctx, poolPatience, c.accountReady(metav1.ConditionTrue))
 	if err = c.assert("after the cut the account is Ready", took, err); err != nil {
 		return err
 	}
@@ -284,7 +288,7 @@ func (c *course) upgrade(ctx context.Context) error {
 	}
 	path := filepath.Join(c.directory, "values.yaml")
 	started := time.Now()
-	_, err = c.helm(ctx, c.chosen.helm, "upgrade", release, c.chosen.chart, "--values="+path, "--set=manager.logLevel=1", "--wait", "--timeout=5m")
+	err = c.helm(ctx, c.chosen.helm, "upgrade", release, c.chosen.chart, "--values="+path, "--set=manager.logLevel=1", "--wait", "--timeout=5m")
 	if err = c.assert("helm upgrade, every pod replaced", time.Since(started), err); err != nil {
 		return err
 	}
@@ -292,12 +296,12 @@ func (c *course) upgrade(ctx context.Context) error {
 		if _, now, leaderErr := c.leader(ctx); leaderErr != nil || now == identity {
 			return "the old leader holds the lease", leaderErr
 		}
-		return c.podsReady(operatorNamespace, managers, 2)(ctx)
+		return c.podsReady(managers, 2)(ctx)
 	})
 	if err = c.assert("one of the new pods leads", took, err); err != nil {
 		return err
 	}
-	took, err = until(ctx, poolPatience, c.accountIs(warmpool.ConditionReady, metav1.ConditionTrue))
+	took, err = until(ctx, poolPatience, c.accountReady(metav1.ConditionTrue))
 	if err = c.assert("the account is Ready", took, err); err != nil {
 		return err
 	}
@@ -339,7 +343,7 @@ func (c *course) changePools(ctx context.Context) error {
 // uninstall uninstalls the chart, which ends what it has rented first.
 func (c *course) uninstall(ctx context.Context) error {
 	started := time.Now()
-	_, err := c.helm(ctx, c.chosen.helm, "uninstall", release, "--wait", "--timeout=10m")
+	err := c.helm(ctx, c.chosen.helm, "uninstall", release, "--wait", "--timeout=10m")
 	if err = c.assert("helm uninstall", time.Since(started), err); err != nil {
 		return err
 	}
@@ -351,6 +355,6 @@ func (c *course) uninstall(ctx context.Context) error {
 	if err = c.assert("the kinds are kept, and no instance is left", 0, err); err != nil {
 		return err
 	}
-	took, err := until(ctx, podPatience, c.podsReady(operatorNamespace, "", 0))
+	took, err := until(ctx, podPatience, c.podsReady("", 0))
 	return c.assert("no pod is left", took, err)
 }

@@ -28,7 +28,7 @@ var (
 
 // inspectPods looks at how the pods run.
 func (c *course) inspectPods(ctx context.Context) error {
-	took, err := until(ctx, podPatience, c.podsReady(operatorNamespace, managers, 2))
+	took, err := until(ctx, podPatience, c.podsReady(managers, 2))
 	if err = c.assert("two managers are Ready, each with its sidecar: all probes pass", took, err); err != nil {
 		return err
 	}
@@ -224,8 +224,8 @@ func (c *course) diagnose(ctx context.Context) {
 			c.print("  pod %s/%s on %s: %s\n", namespace, pods[k].Name, pods[k].Spec.NodeName, podTrouble(&pods[k]))
 			const lines = 15
 			for _, container := range pods[k].Spec.Containers {
-				text, err := c.clients.CoreV1().Pods(namespace).GetLogs(pods[k].Name, &corev1.PodLogOptions{Container: container.Name, TailLines: new(int64(lines))}).DoRaw(ctx)
-				c.print("  the end of the log of %s (%v):\n%s\n", container.Name, err, text)
+				text, logErr := c.clients.CoreV1().Pods(namespace).GetLogs(pods[k].Name, &corev1.PodLogOptions{Container: container.Name, TailLines: new(int64(lines))}).DoRaw(ctx)
+				c.print("  the end of the log of %s (%v):\n%s\n", container.Name, logErr, text)
 			}
 		}
 		events, err := c.clients.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Warning"})

@@ -16,10 +16,10 @@ import (
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 )
 
-// podsReady says which pods of a namespace are not Ready yet.
-func (c *cluster) podsReady(namespace, selector string, count int) func(context.Context) (string, error) {
+// podsReady says which of the operator's pods are not Ready yet.
+func (c *cluster) podsReady(selector string, count int) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		pods, err := c.pods(ctx, namespace, selector)
+		pods, err := c.pods(ctx, operatorNamespace, selector)
 		if err != nil {
 			return "", err
 		}
@@ -80,16 +80,16 @@ func (c *cluster) poolHas(name string, ready int32) func(context.Context) (strin
 	}
 }
 
-// accountIs waits for a status of one condition of the account.
-func (c *cluster) accountIs(condition string, want metav1.ConditionStatus) func(context.Context) (string, error) {
+// accountReady waits for a status of the account's condition Ready.
+func (c *cluster) accountReady(want metav1.ConditionStatus) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		var account warmpool.VastAccount
 		if err := c.objects.Get(ctx, client.ObjectKey{Namespace: poolNamespace, Name: "default"}, &account); err != nil {
 			return "", err
 		}
-		found := meta.FindStatusCondition(account.Status.Conditions, condition)
+		found := meta.FindStatusCondition(account.Status.Conditions, warmpool.ConditionReady)
 		if found == nil || found.Status != want {
-			return fmt.Sprintf("the account's condition %s is %+v", condition, found), nil
+			return fmt.Sprintf("the account's condition Ready is %+v", found), nil
 		}
 		return "", nil
 	}

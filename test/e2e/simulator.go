@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -20,6 +22,8 @@ const (
 	portVast, portVastAdmin = 8443, 9443
 	// lives is how many times faster than on Vast.ai machines start: as good as at once.
 	lives = 1000
+	// certificateSecret has the certificate and its key.
+	certificateSecret = "vastsim-tls" //nolint:gosec // the name of a Secret
 	// authority is the name of the ConfigMap with the simulator's certificate.
 	authority = "vast-authority"
 )
@@ -44,7 +48,7 @@ func (c *cluster) startSimulator(ctx context.Context, image string) (string, err
 	}
 	for _, object := range []client.Object{
 		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: vastNamespace, Name: "vastsim-tls"}, Type: corev1.SecretTypeTLS,
+			ObjectMeta: metav1.ObjectMeta{Namespace: vastNamespace, Name: certificateSecret}, Type: corev1.SecretTypeTLS,
 			Data: map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key},
 		},
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: authority}, Data: map[string]string{"ca.crt": string(certificate)}},
@@ -54,7 +58,7 @@ func (c *cluster) startSimulator(ctx context.Context, image string) (string, err
 			return "", fmt.Errorf("making %T %s: %w", object, object.GetName(), err)
 		}
 	}
-	return fmt.Sprintf("https://%s:%d", host, portVast), nil
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(portVast)), nil
 }
 
 func simulatorDeployment(image string, labels map[string]string) *appsv1.Deployment {
@@ -81,7 +85,7 @@ func simulatorDeployment(image string, labels map[string]string) *appsv1.Deploym
 					},
 					VolumeMounts: []corev1.VolumeMount{{Name: "tls", MountPath: "/tls", ReadOnly: true}},
 				}},
-				Volumes: []corev1.Volume{{Name: "tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "vastsim-tls"}}}},
+				Volumes: []corev1.Volume{{Name: "tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: certificateSecret}}}},
 			}},
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -224,8 +225,8 @@ func readiness(found *corev1.Node) (ready bool, why string) {
 // the kubelet and the others first, containerd after them, the API server last.
 func (n *Node) Stop(ctx context.Context) error {
 	var failures []error
-	for k := len(n.programs) - 1; k >= 0; k-- {
-		failures = append(failures, n.programs[k].Stop(ctx, stopTimeout))
+	for _, program := range slices.Backward(n.programs) {
+		failures = append(failures, program.Stop(ctx, stopTimeout))
 	}
 	n.programs = nil
 	if n.plane != nil {
