@@ -51,31 +51,35 @@ func (c *course) refusesRoot(ctx context.Context) error {
 	return errors.Join(errAdmitted, err)
 }
 
-// askSidecar asks for the pool's status as a legacy client does.
+// askSidecar asks as a legacy client does: for the pool, for ComfyUI's health,
+// for the configuration and for the operator's own Deployment.
 func (c *course) askSidecar(ctx context.Context) error {
-	ask := func(key string) (int, string, error) {
-		var status int
-		text, err := c.clients.CoreV1().RESTClient().Get().Namespace(operatorNamespace).Resource("services").Name(release+"-sidecar:http").SubResource("proxy").
-			Suffix("api/proxy/admin/warm-pool/status").SetHeader("x-admin-key", key).Do(ctx).StatusCode(&status).Raw()
-		if status != 0 {
-			err = nil
+	for _, path := range []string{"warm-pool/status", "warm-pool/health", "config", "pm2/status"} {
+		_, err := until(ctx, podPatience, func(ctx context.Context) (string, error) {
+			status, text, err := c.legacy(ctx, path, adminKey)
+			if err != nil || status == http.StatusOK {
+				return "", err
+			}
+			return fmt.Sprintf("%s: %d %s", path, status, text), nil
+		})
+		if err != nil {
+			return err
 		}
-		return status, string(text), err
 	}
-	_, err := until(ctx, podPatience, func(context.Context) (string, error) {
-		status, text, askErr := ask(adminKey)
-		if askErr != nil || status == http.StatusOK {
-			return "", askErr
-		}
-		return fmt.Sprintf("%d %s", status, text), nil
-	})
-	if err != nil {
-		return err
-	}
-	if status, text, err := ask("wrong"); err != nil || status == http.StatusOK {
+	if status, text, err := c.legacy(ctx, "warm-pool/status", "wrong"); err != nil || status == http.StatusOK {
 		return fmt.Errorf("%w: %d %s to a wrong key: %w", errAnswer, status, text, err)
 	}
 	return nil
+}
+
+// legacy asks for a path below /api/proxy/admin/, through the API server.
+func (c *course) legacy(ctx context.Context, path, key string) (status int, text string, err error) {
+	body, err := c.clients.CoreV1().RESTClient().Get().Namespace(operatorNamespace).Resource("services").Name(release+"-sidecar:http").SubResource("proxy").
+		Suffix("api/proxy/admin/"+path).SetHeader("x-admin-key", key).Do(ctx).StatusCode(&status).Raw()
+	if status != 0 {
+		err = nil
+	}
+	return status, string(body), err
 }
 
 // claimBound says what a claim waits for.
@@ -154,7 +158,7 @@ func (c *course) inspectRights(ctx context.Context) (err error) {
 		c.print("         unused here: %-60s %s\n", idle, reasons()[idle])
 	}
 	// What follows does not depend on either.
-	_ = c.assert(fmt.Sprintf("the role suffices: %d kinds of requests, none refused", len(found.used)), 0, sufficient)      //nolint:errcheck // it is counted
+	_ = c.assert(fmt.Sprintf("the role suffices: %d different requests, none refused", len(found.used)), 0, sufficient)      //nolint:errcheck // it is counted
 	_ = c.assert(fmt.Sprintf("it is not wider than needed: %d rights, the unused have a reason", len(c.rights)), 0, narrow) //nolint:errcheck // it is counted
 	return nil
 }
