@@ -186,7 +186,9 @@ func (r *VastAccountReconciler) setAccountConditions(ctx context.Context, in *sw
 	if plan.verdict.Reason == planner.ReasonAPIDeprecated {
 		answers[len(answers)-1].reason, answers[len(answers)-1].message = plan.verdict.Reason, plan.verdict.Message
 	}
-	answers = append(answers, readyCondition(in, plan, &state, now.Time))
+	ready := readyCondition(in, plan, &state, now.Time)
+	answers = append(answers, ready)
+	answers = append(answers, progressConditions(&ready)...)
 	for _, answer := range answers {
 		status := metav1.ConditionFalse
 		if answer.ok {
@@ -280,9 +282,28 @@ func readyCondition(in *sweepInput, plan *sweepPlan, state *planner.AccountState
 	}
 }
 
-// accountEvents tells people when a condition turned.
+// progressConditions are kstatus's. An account that is not Ready has exactly one
+// of them.
+func progressConditions(ready *condition) []condition {
+	reconciling := condition{warmpool.ConditionReconciling, false, ready.reason, ready.message}
+	stalled := condition{warmpool.ConditionStalled, false, planner.PoolReasonNotStalled, "Nobody needs to do anything."}
+	switch {
+	case ready.ok:
+	case planner.NeedsSomeone(ready.reason):
+		stalled.ok, stalled.reason, stalled.message = true, ready.reason, ready.message
+	default:
+		reconciling.ok = true
+	}
+	return []condition{reconciling, stalled}
+}
+
+// accountEvents tells people when a condition turned: not kstatus's, which say the
+// same as Ready.
 func (r *VastAccountReconciler) accountEvents(before, after *warmpool.VastAccount) {
 	for _, now := range after.Status.Conditions {
+		if now.Type == warmpool.ConditionReconciling || now.Type == warmpool.ConditionStalled {
+			continue
+		}
 		was := meta.FindStatusCondition(before.Status.Conditions, now.Type)
 		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
 			continue

@@ -274,6 +274,7 @@ type VastAccount struct {
 	// +required
 	Spec VastAccountSpec `json:"spec"`
 	// status is what was observed.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status VastAccountStatus `json:"status,omitzero"`
 }

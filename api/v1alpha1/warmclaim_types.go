@@ -186,6 +186,7 @@ type WarmClaim struct {
 	// +required
 	Spec WarmClaimSpec `json:"spec"`
 	// status is what was observed.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status WarmClaimStatus `json:"status,omitzero"`
 }

@@ -415,6 +415,7 @@ type WarmPool struct {
 	// +required
 	Spec WarmPoolSpec `json:"spec"`
 	// status is what was observed.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status WarmPoolStatus `json:"status,omitzero"`
 }

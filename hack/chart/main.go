@@ -36,7 +36,7 @@ func run(root string) error {
 	if copied["rbac.yaml"], err = encode(rules); err != nil {
 		return err
 	}
-	role, err := namespacedRole(rules["manager"])
+	role, err := namespacedRole(rules["managerNamespaced"])
 	if err != nil {
 		return err
 	}

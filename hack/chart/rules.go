@@ -11,8 +11,8 @@ import (
 )
 
 // collectRules reads the rules of the roles in config/rbac, by their use.
-// What a Role cannot grant, because it is about objects outside namespaces, is
-// kept apart: an installation in some namespaces goes without it.
+// "managerNamespaced" is without what a Role cannot grant, because it is about
+// objects outside namespaces.
 func collectRules(directory string) (map[string][]rbacv1.PolicyRule, error) {
 	collected := map[string][]rbacv1.PolicyRule{}
 	for use, path := range map[string]string{
@@ -36,12 +36,7 @@ func collectRules(directory string) (map[string][]rbacv1.PolicyRule, error) {
 		}
 		collected[use] = role.Rules
 	}
-	for _, rule := range collected["manager"] {
-		if isOutside(rule) {
-			collected["managerCluster"] = append(collected["managerCluster"], rule)
-		}
-	}
-	collected["manager"] = slices.DeleteFunc(collected["manager"], isOutside)
+	collected["managerNamespaced"] = slices.DeleteFunc(slices.Clone(collected["manager"]), isOutside)
 	return collected, nil
 }
 

@@ -24,9 +24,10 @@ const (
 	PoolReasonAccountNotFound = "AccountNotFound"
 	// PoolReasonAccountNotReady: the account cannot rent and does not say why.
 	PoolReasonAccountNotReady = "AccountNotReady"
-	// PoolReasonSecretNotFound and PoolReasonInvalidUserKey come from the account.
-	PoolReasonSecretNotFound = "SecretNotFound"
-	PoolReasonInvalidUserKey = "InvalidUserKey"
+	// PoolReasonSecretNotFound, PoolReasonInvalidUserKey and PoolReasonPermissionMissing come from the account.
+	PoolReasonSecretNotFound    = "SecretNotFound"
+	PoolReasonInvalidUserKey    = "InvalidUserKey"
+	PoolReasonPermissionMissing = "PermissionMissing"
 	// PoolReasonEnvSecretMissing: a Secret or ConfigMap that the template refers to is not there.
 	PoolReasonEnvSecretMissing = "EnvSecretMissing"
 	// PoolReasonWithinCeiling: committed cost does not exceed the ceiling.
@@ -143,7 +144,7 @@ func (v *verdict) accountObstacle() *obstacle {
 		return nil
 	}
 	kind := waits
-	if isForSomeone(condition.Reason) {
+	if NeedsSomeone(condition.Reason) {
 		kind = needsSomeone
 	}
 	return &obstacle{condition.Reason, condition.Message, kind}
@@ -241,19 +242,19 @@ func admissionKind(reason string) obstacleKind {
 	case ReasonCostCeilingReached, ReasonAccountCeilingReached, ReasonMaxReplicasReached, ReasonBudgetExhausted:
 		return needsRoom
 	default:
-		if isForSomeone(reason) {
+		if NeedsSomeone(reason) {
 			return needsSomeone
 		}
 		return waits
 	}
 }
 
-// isForSomeone is true for reasons that only a person can mend. Offers that do
+// NeedsSomeone is true for reasons that only a person can mend. Offers that do
 // not match are among them: the market may change, but nobody should wait for
 // it without being told.
-func isForSomeone(reason string) bool {
+func NeedsSomeone(reason string) bool {
 	switch reason {
-	case PoolReasonAccountNotFound, PoolReasonSecretNotFound, PoolReasonInvalidUserKey, ReasonCredentialsInvalid,
+	case PoolReasonAccountNotFound, PoolReasonSecretNotFound, PoolReasonInvalidUserKey, PoolReasonPermissionMissing, ReasonCredentialsInvalid,
 		ReasonAccountIdentityChanged, ReasonAccountFrozen, ReasonEmergencyStop, ReasonAPIDeprecated, ReasonBalanceLow,
 		PoolReasonEnvSecretMissing, ReasonNoMatchingOffers, ReasonAllAboveCap, ReasonUnrecordedRental,
 		ReasonDuplicateInstallation, ReasonSharedUser, ReasonBudgetZoneUnknown:

@@ -11,7 +11,7 @@ import (
 // streams. It fails the test when kubectl does.
 func (p *ControlPlane) Kubectl(tb testing.TB, arguments ...string) string {
 	tb.Helper()
-	command := exec.CommandContext(tb.Context(), filepath.Join(p.assets, "kubectl"), //nolint:gosec // the path is bin/k8s or the developer's own
+	command := exec.CommandContext(tb.Context(), p.KubectlPath(), //nolint:gosec // the path is bin/k8s or the developer's own
 		append([]string{"--kubeconfig", p.KubeconfigFile(tb)}, arguments...)...)
 	output, err := command.CombinedOutput()
 	if err != nil {
@@ -30,3 +30,6 @@ func (p *ControlPlane) KubeconfigFile(tb testing.TB) string {
 	}
 	return path
 }
+
+// KubectlPath is the kubectl that belongs to the control plane.
+func (p *ControlPlane) KubectlPath() string { return filepath.Join(p.assets, "kubectl") }
