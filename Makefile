@@ -64,7 +64,7 @@ build: go ## Build the commands into bin/.
 
 .PHONY: test
 test: N = 20000
-test: verify lint alerts unit integration page simulate once ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
+test: verify lint alerts unit integration chart-test page simulate once ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
 
 # The packages under test/ start API servers and whole operators on a clock that
 # runs faster than the wall; the race detector would slow them below it. One life
@@ -81,6 +81,10 @@ integration: go cc k8s ## The operator against a real API server: a pool's life,
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
 	go test -p 1 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
+
+.PHONY: chart-test
+chart-test: go k8s ## The chart, the kustomizations and Argo CD's health checks: rendered, checked by a real API server, upgraded and deleted while instances live.
+	cd test/deploy && go test -timeout 10m $(TESTFLAGS) ./...
 
 .PHONY: page
 page: go chromium k8s ## The admin page in a real browser; PICTURES=<directory> keeps screenshots.
@@ -111,7 +115,7 @@ soak: go ## Run a million schedules, for hours; after Ctrl-C it goes on where it
 .PHONY: lint
 lint: go $(GOLANGCI_LINT) ## Run the linters, the arrows between packages included.
 	@$(GOLANGCI_LINT) run $(PKG)
-	@cd hack/image && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...
+	@[ "$(PKG)" != ./... ] || for module in hack/image test/deploy; do (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: verify
 verify: go $(CONTROLLER_GEN) k8s-kubectl ## Fail if anything generated is out of date.
@@ -145,6 +149,10 @@ bench: go k8s ## Print the figures against their bounds; ARGS=--help lists flags
 chaos: go k8s ## Break real processes and networks for SECONDS (1200) by a SEED, and judge it; needs root.
 	@$(call build,./test/chaos ./cmd/...)
 	@exec $(BIN)/chaos --seconds=$(CHAOS_SECONDS) --seed=$(SEED) $(ARGS)
+
+.PHONY: e2e
+e2e: go ## Install, break, upgrade and uninstall in a real cluster; ARGS=--kubeconfig=<file> or, as root, one that it makes.
+	@flags=$$(test/e2e/prepare.sh $(ARGS)) && $(call build,./test/e2e) && exec $(BIN)/e2e $$flags $(ARGS)
 
 ##@ Ship
 

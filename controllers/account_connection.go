@@ -76,10 +76,14 @@ func refused(reason, message string) connection {
 func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.VastAccount, session *accountSession) connection {
 	current := session.connection()
 	key, baseURL, problem := r.readCredentials(ctx, account)
-	if problem != nil {
-		if problem.reason != reasonNotVerified || current.provider == nil {
-			current = *problem
-		}
+	switch {
+	case problem != nil && problem.reason == reasonSecretNotFound && !account.DeletionTimestamp.IsZero() && session.lastGoodConnection().provider != nil:
+		// Everything was deleted at once, and the Secret, which has no finalizer, went
+		// first. What bills is still ended with the key that was in it.
+		return session.setConnection(r.verifyInTime(ctx, account, session.lastGoodConnection()))
+	case problem != nil && (problem.reason != reasonNotVerified || current.provider == nil):
+		return session.setConnection(*problem)
+	case problem != nil:
 		return session.setConnection(current)
 	}
 	//warmpool:gate key-changed-is-not-verified
@@ -90,19 +94,33 @@ func (r *VastAccountReconciler) connect(ctx context.Context, account *warmpool.V
 		}
 		current = connection{provider: provider, fingerprint: fingerprint, baseURL: baseURL, reason: reasonNotVerified, message: "The key was not verified yet; Vast.ai is asked whose it is."}
 	}
+	return session.setConnection(r.verifyInTime(ctx, account, current))
+}
+
+// verifyInTime verifies a connection that is not verified, or was not lately.
+func (r *VastAccountReconciler) verifyInTime(ctx context.Context, account *warmpool.VastAccount, current connection) connection {
 	//warmpool:gate key-asked-every-minute
 	//warmpool:gate key-asked-after-clock-set-back
 	if now := r.Clock.Now(); !current.verified || now.Sub(current.verifiedAt) >= identityPeriod || now.Before(current.verifiedAt) {
-		current = r.verify(ctx, account, current)
+		return r.verify(ctx, account, current)
 	}
-	return session.setConnection(current)
+	return current
 }
 
 func (a *accountSession) setConnection(c connection) connection {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.link = c
+	if c.verified {
+		a.lastGood = c
+	}
 	return c
+}
+
+func (a *accountSession) lastGoodConnection() connection {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lastGood
 }
 
 // verify asks whose key it is. A provider that does not answer changes nothing

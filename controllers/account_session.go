@@ -21,6 +21,9 @@ type accountSession struct {
 	mu sync.Mutex
 
 	link connection
+	// lastGood is the last connection whose key was accepted: it outlives its Secret
+	// while the account is being deleted.
+	lastGood connection
 
 	trust   planner.TrustMemory
 	verdict planner.SweepVerdict

@@ -73,7 +73,6 @@ type VastAccountReconciler struct {
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get,resourceNames=kube-system
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
 // SetupWithManager registers the three controllers.
 func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {

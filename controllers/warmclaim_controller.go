@@ -50,7 +50,7 @@ type WarmClaimReconciler struct {
 	queues queueNews
 }
 
-// +kubebuilder:rbac:groups=warmpool.dev,resources=warmclaims,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=warmpool.dev,resources=warmclaims,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=warmpool.dev,resources=warmclaims/status,verbs=update
 
 // SetupWithManager registers the controller. Its requests name pools.

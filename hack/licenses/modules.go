@@ -32,7 +32,7 @@ var errUnknown = errors.New("read it, and teach hack/licenses its words if it ma
 func compiledIn(ctx context.Context) ([]module, error) {
 	found := map[string]module{}
 	for _, architecture := range []string{"amd64", "arm64"} {
-		command := exec.CommandContext(ctx, "go", "list", "-deps", "-f", //nolint:gosec // words of this file
+		command := exec.CommandContext(ctx, "go", "list", "-deps", "-f",
 			"{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", "./cmd/...")
 		command.Env, command.Stderr = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture), os.Stderr
 		output, err := command.Output()

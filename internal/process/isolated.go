@@ -30,9 +30,11 @@ func Isolated(ctx context.Context, command *exec.Cmd, grace time.Duration) (int,
 	case err = <-ended:
 	case <-ctx.Done():
 		_ = command.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended by itself
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
 		select {
 		case err = <-ended:
-		case <-time.After(grace):
+		case <-patience.Done():
 			_ = command.Process.Kill() //nolint:errcheck // the same
 			err = <-ended
 		}

@@ -48,4 +48,3 @@ func Print(out io.Writer, program string) error {
 	_, err := fmt.Fprintf(out, "%s %s\n", program, Get())
 	return err
 }
-

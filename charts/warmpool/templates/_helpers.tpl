@@ -82,13 +82,14 @@ CRDs. "helm template" and Argo CD look nothing up and get plain objects.
 {{- end }}
 
 {{/*
-Annotations of the account and the pools. The ones of Helm let the next upgrade
+Annotations of the account (wave 5) and the pools (wave 10): pools come last and go
+first, and the account is not pruned without a person. The ones of Helm let the next upgrade
 take over what a hook has made; a hook with this delete policy is never deleted,
 because these hooks do nothing that could fail later.
 */}}
 {{- define "warmpool.resourceAnnotations" -}}
 argocd.argoproj.io/sync-wave: {{ .wave | quote }}
-argocd.argoproj.io/sync-options: SkipDryRunOnMissingResource=true
+argocd.argoproj.io/sync-options: SkipDryRunOnMissingResource=true{{ if eq (int .wave) 5 }},Prune=confirm{{ end }}
 {{- if include "warmpool.kindsAreNew" .root }}
 helm.sh/hook: post-install,post-upgrade
 helm.sh/hook-weight: {{ .wave | quote }}

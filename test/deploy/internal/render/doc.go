@@ -1,3 +1,3 @@
-// Package render renders the chart of this repository with Helm's own library and
-// kustomizations with kubectl, for the tests of this module.
+// Package render renders the chart of this repository with Helm's own library, for
+// the tests of this module.
 package render
