@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -63,7 +64,8 @@ func check(ctx context.Context, reader client.Reader, options *CheckOptions) (st
 	if err != nil {
 		return "", err
 	}
-	found := fmt.Sprintf("The kinds are served.\n%s leads.\n", leader)
+	var found strings.Builder
+	fmt.Fprintf(&found, "The kinds are served.\n%s leads.\n", leader)
 	var failures []error
 	for k := range all.accounts {
 		account := &all.accounts[k]
@@ -75,13 +77,14 @@ func check(ctx context.Context, reader client.Reader, options *CheckOptions) (st
 		case ready.Status != metav1.ConditionTrue:
 			failures = append(failures, fmt.Errorf("VastAccount %s is not Ready: %s: %s", name, ready.Reason, ready.Message))
 		default:
-			found += fmt.Sprintf("VastAccount %s is Ready.\n", name)
+			fmt.Fprintf(&found, "VastAccount %s is Ready.\n", name)
 		}
 	}
 	if len(all.accounts) == 0 {
-		found += "There is no VastAccount yet: nothing is rented without one.\n"
+		found.WriteString("There is no VastAccount yet: nothing is rented without one.\n")
 	}
-	return found + fmt.Sprintf("%d pools, %d instances.\n", len(all.pools), len(all.instances)), errors.Join(failures...)
+	fmt.Fprintf(&found, "%d pools, %d instances.\n", len(all.pools), len(all.instances))
+	return found.String(), errors.Join(failures...)
 }
 
 // checkLease returns who holds a lease that has not run out.

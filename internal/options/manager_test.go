@@ -125,3 +125,28 @@ func TestManagerUsageNamesEveryVariable(t *testing.T) {
 		}
 	}
 }
+
+func TestInstallationCommandsReadTheirFlags(t *testing.T) {
+	nothing := func(string) (string, bool) { return "", false }
+	check, err := options.ParseCheck([]string{"--namespaces=a, b", "--lease-namespace=gpu", "--timeout=90s"}, nothing)
+	if err != nil || len(check.Namespaces) != 2 || check.Namespaces[1] != "b" || check.LeaseNamespace != "gpu" || check.Timeout != 90*time.Second {
+		t.Errorf("manager check reads %+v (%v)", check, err)
+	}
+	uninstall, err := options.ParseUninstall([]string{"--release=warmpool", "--release-namespace=gpu"}, nothing)
+	if err != nil || uninstall.Release != "warmpool" || uninstall.ReleaseNamespace != "gpu" || uninstall.Timeout != 15*time.Minute {
+		t.Errorf("manager uninstall reads %+v (%v)", uninstall, err)
+	}
+	for want, parse := range map[string]func() error{
+		"--timeout=\"0s\": use a second or more": func() error { _, err := options.ParseCheck([]string{"--timeout=0s"}, nothing); return err },
+		"--release: say whose pools are ended": func() error {
+			_, err := options.ParseUninstall([]string{"--release-namespace=gpu"}, nothing)
+			return err
+		},
+		"--release-namespace: say whose pools":      func() error { _, err := options.ParseUninstall([]string{"--release=warmpool"}, nothing); return err },
+		"unexpected argument \"everything\": every": func() error { _, err := options.ParseUninstall([]string{"everything"}, nothing); return err },
+	} {
+		if err := parse(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("it says %v, want %q in it", err, want)
+		}
+	}
+}
