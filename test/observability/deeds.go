@@ -29,7 +29,7 @@ const (
 	// accountCeiling is that of the sample account.
 	accountCeiling = 6.0
 	// patience bounds the wait for an alert, and for its end.
-	patience = 5 * time.Minute
+	patience = 7 * time.Minute
 	// simulatorKey is no secret: the simulator of the demo takes it from everybody.
 	simulatorKey = "sim-key"
 	// leaseName is the lease that managers compete for.

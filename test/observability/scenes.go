@@ -41,9 +41,8 @@ type scene struct {
 func scenes() [][]scene {
 	return [][]scene{
 		{templateFails(), keysAreGuessed(), ledgerIsCorrected(), nobodyLeads()},
-		{rentalLeaks(), strangersRent()},
-		{creditRunsOut(), endingIsIgnored()},
-		{pricesRise()},
+		{rentalLeaks(), strangersRent(), endingIsIgnored()},
+		{creditRunsOut(), pricesRise()},
 		{answerIsLost()},
 		{listFails()},
 		{keyIsRevoked()},
@@ -178,11 +177,19 @@ func strangersRent() scene {
 	}
 }
 
-// creditRunsOut leaves a dollar, which does not last for two hours.
+// creditRunsOut leaves credit for a little more than an hour.
 func creditRunsOut() scene {
+	const hours = 1.2
 	return scene{
-		raise: []raising{{"WarmpoolBalanceRunwayShort", "fault credit=1", setCredit("1")}},
-		mend:  setCredit("1000"),
+		raise: []raising{{"WarmpoolBalanceRunwayShort", "fault credit: enough for 1.2 hours", func(ctx context.Context, s *stage) error {
+			account, err := s.account(ctx)
+			if err != nil {
+				return err
+			}
+			left := usd(dollars(string(account.Status.CommittedUSDPerHour)) * hours)
+			return setCredit(left.String())(ctx, s)
+		}}},
+		mend: setCredit("1000"),
 	}
 }
 
@@ -243,13 +250,13 @@ func raisePrices(factor string) act {
 	}
 }
 
-// answerIsLost loses the answer of a rent, and lists do not show it for a while.
+// answerIsLost closes the connection on a rent that was not carried out. The alert
+// ends when trusted lists have not shown a rental of it for two minutes.
 func answerIsLost() scene {
-	lag := fault{spec: simulator.FaultSpec{Name: simulator.FaultReadLag, Count: 1, Params: map[string]string{"delay": fmt.Sprint(50 * speed)}}}
-	lost := fault{spec: simulator.FaultSpec{Name: simulator.FaultLostAnswer, Count: 1}}
+	lost := fault{spec: simulator.FaultSpec{Name: simulator.FaultHangUp, Count: 1, Match: simulator.Match{Endpoint: simulator.EndpointCreate}}}
 	return scene{
-		raise: []raising{{"WarmpoolRentUnknown", "faults lost-answer and read-lag, one instance more", func(ctx context.Context, s *stage) error {
-			return errors.Join(lag.set(ctx, s), lost.set(ctx, s), s.scale(ctx, replicas+1))
+		raise: []raising{{"WarmpoolRentUnknown", "fault hang-up of a rent, one instance more", func(ctx context.Context, s *stage) error {
+			return errors.Join(lost.set(ctx, s), s.scale(ctx, replicas+1))
 		}}},
 		clear: func(ctx context.Context, s *stage) error {
 			return errors.Join(s.scale(ctx, replicas), settled(ctx, s))

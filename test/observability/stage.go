@@ -46,18 +46,18 @@ type stage struct {
 	prometheus *prometheus
 	cluster    client.Client
 	simulator  *adminclient.Client
-	// simulatorURL is the API of Vast.ai, sidecarURL the legacy API.
-	simulatorURL, sidecarURL string
-	managerPID               int
+	// sidecarURL is the legacy API.
+	sidecarURL string
+	managerPID int
 }
 
 // newStage finds the repository and makes a place for logs.
-func newStage(_ context.Context, logs string) (*stage, error) {
+func newStage(logs string) (*stage, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(root, "config", "observability", "alerts.yaml")); err != nil {
+	if _, err = os.Stat(filepath.Join(root, "config", "observability", "alerts.yaml")); err != nil {
 		return nil, fmt.Errorf("start this in the root of the repository: %w", err)
 	}
 	s := &stage{root: root, work: logs, keepWork: logs != "", started: time.Now()}
@@ -74,9 +74,9 @@ func newStage(_ context.Context, logs string) (*stage, error) {
 // extraTargets is the file of targets beside those of the demo.
 func (s *stage) extraTargets() string { return filepath.Join(s.work, "extra.json") }
 
-// close ends Prometheus and the demo.
-func (s *stage) close() {
-	ctx := context.Background()
+// close ends Prometheus and the demo, also when the run was interrupted.
+func (s *stage) close(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	var failures []error
 	if s.prometheus != nil {
 		failures = append(failures, s.prometheus.process.Stop(ctx, localplane.StopTimeout))
@@ -169,7 +169,7 @@ func (s *stage) connect(said string) error {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), warmpool.AddToScheme(scheme)); err != nil {
+	if err = errors.Join(clientgoscheme.AddToScheme(scheme), warmpool.AddToScheme(scheme)); err != nil {
 		return err
 	}
 	s.cluster, err = client.New(config, client.Options{Scheme: scheme})
