@@ -76,6 +76,11 @@ func observe(ctx context.Context, wanted []string, logs string) (*report, error)
 	if err = s.playAll(ctx, result); err != nil {
 		return result, err
 	}
+	failures, err := s.judgeSpans(ctx)
+	if err != nil {
+		return result, err
+	}
+	result.spans, result.failures = s.collector.count(), append(result.failures, failures...)
 	result.queries, err = s.askQueries(ctx, rules)
 	return result, err
 }

@@ -44,6 +44,7 @@ type stage struct {
 
 	demo       *process.Process
 	prometheus *prometheus
+	collector  *collector
 	cluster    client.Client
 	simulator  *adminclient.Client
 	// sidecarURL is the legacy API.
@@ -84,6 +85,9 @@ func (s *stage) close(ctx context.Context) {
 	if s.demo != nil {
 		failures = append(failures, s.demo.Stop(ctx, time.Minute))
 	}
+	if s.collector != nil {
+		failures = append(failures, s.collector.server.Close())
+	}
 	if !s.keepWork {
 		failures = append(failures, os.RemoveAll(s.work))
 	}
@@ -123,10 +127,14 @@ func (s *stage) startDemo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.collector, err = startCollector(ctx); err != nil {
+		return err
+	}
 	s.demo, err = process.Start(&process.Spec{
-		Name: "the demo", Program: filepath.Join(s.root, "bin", "dev"), Directory: s.root, Environment: os.Environ(),
-		Log:       filepath.Join(s.work, "demo.log"),
-		Arguments: []string{"--speed=" + strconv.Itoa(speed), "--ceiling=2.50", "--sidecar-port=" + ports[0]},
+		Name: "the demo", Program: filepath.Join(s.root, "bin", "dev"), Directory: s.root,
+		Environment: append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+s.collector.url, "OTEL_TRACES_SAMPLER=always_on"),
+		Log:         filepath.Join(s.work, "demo.log"),
+		Arguments:   []string{"--speed=" + strconv.Itoa(speed), "--ceiling=2.50", "--sidecar-port=" + ports[0]},
 	})
 	if err != nil {
 		return err
