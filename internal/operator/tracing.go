@@ -46,7 +46,7 @@ const lastTraces = 5 * time.Second
 func openTraces(ctx context.Context, settings *options.Manager, env *Environment) (*tracing.Tracer, error) {
 	logger := env.Logger.WithName("Traces")
 	return tracing.New(ctx, tracing.Options{
-		Endpoint: settings.OTLPEndpoint, Service: "warmpool-manager", Clock: env.Clock,
+		Endpoint: settings.OTLPEndpoint, Headers: settings.OTLPHeaders, Service: "warmpool-manager", Clock: env.Clock,
 		OnError: func(err error) { logger.Error(err, "Sending spans") },
 	})
 }

@@ -39,6 +39,8 @@ type Manager struct {
 	LogLevel int
 	// OTLPEndpoint is the base URL of a collector for traces; empty writes none.
 	OTLPEndpoint string
+	// OTLPHeaders are sent to the collector; they may hold a key, and so are no flag.
+	OTLPHeaders string `json:"-"`
 	// Pprof serves net/http/pprof beside the metrics.
 	Pprof bool
 	// ShutdownTimeout is how long running work may take after a stop signal.
@@ -47,9 +49,12 @@ type Manager struct {
 	Audit Audit
 }
 
-// otlpVariable is where OpenTelemetry looks for a collector; the flag and its own
-// variable win over it.
-const otlpVariable = "OTEL_EXPORTER_OTLP_ENDPOINT"
+// OpenTelemetry's own variables: where a collector is, unless the flag or its
+// variable says so, and what is sent along, such as a key.
+const (
+	otlpVariable        = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	otlpHeadersVariable = "OTEL_EXPORTER_OTLP_HEADERS"
+)
 
 // DefaultVastBaseURL is the Vast.ai API.
 const DefaultVastBaseURL = "https://console.vast.ai"
@@ -106,6 +111,7 @@ func ParseManager(arguments []string, lookup LookupEnv) (Manager, error) {
 	if m.OTLPEndpoint == "" {
 		m.OTLPEndpoint, _ = lookup(otlpVariable)
 	}
+	m.OTLPHeaders, _ = lookup(otlpHeadersVariable)
 	return m, m.validate()
 }
 

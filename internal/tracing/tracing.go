@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -30,6 +30,8 @@ type Options struct {
 	// Endpoint is the base URL of a collector that speaks OTLP over HTTP, such as
 	// http://otel-collector:4318; v1/traces is added. Empty turns tracing off.
 	Endpoint string
+	// Headers are sent along, in the form of OTEL_EXPORTER_OTLP_HEADERS; they may hold a key.
+	Headers string `json:"-"`
 	// Service names the program in every trace.
 	Service string
 	// Clock times the spans.
@@ -46,9 +48,8 @@ type Tracer struct {
 }
 
 // New returns a tracer that sends its spans in the background, and nil when the
-// endpoint is empty. It does not connect. The variables OTEL_EXPORTER_OTLP_* (headers,
-// certificate, timeout), OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER are
-// followed as OpenTelemetry defines them.
+// endpoint is empty. It does not connect. The variables OTEL_RESOURCE_ATTRIBUTES,
+// OTEL_TRACES_SAMPLER and OTEL_BSP_* are followed as OpenTelemetry defines them.
 func New(ctx context.Context, options Options) (*Tracer, error) {
 	if options.Endpoint == "" {
 		return nil, nil //nolint:nilnil // off is a setting
@@ -57,7 +58,11 @@ func New(ctx context.Context, options Options) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the endpoint for traces: %w", err)
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint.JoinPath(tracesPath).String()))
+	client, err := newUploader(endpoint, options.Headers)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to send traces to %s: %w", endpoint.Host, err)
 	}
@@ -75,7 +80,9 @@ func New(ctx context.Context, options Options) (*Tracer, error) {
 // Over returns a tracer over a provider, which Shutdown ends if it can be ended.
 func Over(provider trace.TracerProvider, now clock.PassiveClock) *Tracer {
 	t := &Tracer{tracer: provider.Tracer(scope), clock: now, shutdown: func(context.Context) error { return nil }}
-	if ends, ok := provider.(interface{ Shutdown(ctx context.Context) error }); ok {
+	if ends, ok := provider.(interface {
+		Shutdown(ctx context.Context) error
+	}); ok {
 		t.shutdown = ends.Shutdown
 	}
 	return t

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
@@ -29,7 +30,7 @@ const (
 	// accountCeiling is that of the sample account.
 	accountCeiling = 6.0
 	// patience bounds the wait for an alert, and for its end.
-	patience = 5 * time.Minute
+	patience = 7 * time.Minute
 	// simulatorKey is no secret: the simulator of the demo takes it from everybody.
 	simulatorKey = "sim-key"
 	// leaseName is the lease that managers compete for.
@@ -39,6 +40,32 @@ const (
 // scale changes the size of the pool.
 func (s *stage) scale(ctx context.Context, size int32) error {
 	return s.changePool(ctx, poolName, func(spec *warmpool.WarmPoolSpec) { spec.Replicas = &size })
+}
+
+// addPool makes another pool of one instance, like that of the demo.
+func (s *stage) addPool(ctx context.Context, name string, set func(spec *warmpool.WarmPoolSpec)) error {
+	var model warmpool.WarmPool
+	if err := s.cluster.Get(ctx, s.key(poolName), &model); err != nil {
+		return err
+	}
+	pool := &warmpool.WarmPool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: model.Spec}
+	pool.Spec.Replicas = new(int32(1))
+	set(&pool.Spec)
+	return s.cluster.Create(ctx, pool)
+}
+
+// removePool deletes a pool and waits until nothing of it is left.
+func (s *stage) removePool(ctx context.Context, name string) error {
+	pool := &warmpool.WarmPool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if err := s.cluster.Delete(ctx, pool); err != nil {
+		return err
+	}
+	return s.until(ctx, patience, func(ctx context.Context) string {
+		if err := s.cluster.Get(ctx, s.key(name), pool); apierrors.IsNotFound(err) {
+			return ""
+		}
+		return "the pool " + name + " is still there"
+	})
 }
 
 // dollars reads an amount of a status; one that is not there is 0.

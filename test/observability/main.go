@@ -55,11 +55,11 @@ func run(arguments []string) int {
 
 // observe starts everything, plays the scenes and asks the queries.
 func observe(ctx context.Context, wanted []string, logs string) (*report, error) {
-	s, err := newStage(ctx, logs)
+	s, err := newStage(logs)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	result := &report{partial: len(wanted) > 0}
 	rules, err := readRules(s.root)
 	if err != nil {
@@ -70,12 +70,17 @@ func observe(ctx context.Context, wanted []string, logs string) (*report, error)
 			result.alerts = append(result.alerts, &outcome{alert: name, scaled: rules.scaling[name]})
 		}
 	}
-	if err := s.start(ctx, rules); err != nil {
+	if err = s.start(ctx, rules); err != nil {
 		return nil, err
 	}
-	if err := s.playAll(ctx, result); err != nil {
+	if err = s.playAll(ctx, result); err != nil {
 		return result, err
 	}
+	failures, err := s.judgeSpans(ctx)
+	if err != nil {
+		return result, err
+	}
+	result.spans, result.failures = s.collector.count(), append(result.failures, failures...)
 	result.queries, err = s.askQueries(ctx, rules)
 	return result, err
 }

@@ -55,8 +55,12 @@ func (one *scene) isWanted(result *report) bool {
 // play plays one scene. What was done is taken back also when an alert did not fire.
 func (s *stage) play(ctx context.Context, one *scene, result *report) error {
 	var failures []error
+	began := time.Now()
 	for k := range one.raise {
-		if err := s.raise(ctx, &one.raise[k], result); err != nil {
+		if one.raise[k].do != nil {
+			began = time.Now()
+		}
+		if err := s.raise(ctx, &one.raise[k], began, result); err != nil {
 			failures = append(failures, err)
 			break
 		}
@@ -81,14 +85,13 @@ func (s *stage) play(ctx context.Context, one *scene, result *report) error {
 }
 
 // raise does what raises an alert and waits until it fires.
-func (s *stage) raise(ctx context.Context, what *raising, result *report) error {
+func (s *stage) raise(ctx context.Context, what *raising, began time.Time, result *report) error {
 	became := result.of(what.alert)
 	if what.do != nil {
 		if err := what.do(ctx, s); err != nil {
 			return fmt.Errorf("raising %s: %w", what.alert, err)
 		}
 	}
-	began := time.Now()
 	if err := s.until(ctx, patience, s.state(what.alert, true)); err != nil {
 		return fmt.Errorf("raising %s by %s: %w", what.alert, what.how, err)
 	}
@@ -157,7 +160,7 @@ func (s *stage) runCommands(ctx context.Context, became *outcome) error {
 
 // keepOutput writes down what a command showed, for those who read the pages over.
 func (s *stage) keepOutput(alert, line string, output []byte) error {
-	file, err := os.OpenFile(filepath.Join(s.work, "commands-"+alert+".txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(filepath.Join(s.work, "commands-"+alert+".txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // named for an alert of ours
 	if err != nil {
 		return err
 	}

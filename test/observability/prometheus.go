@@ -129,8 +129,8 @@ func (p *prometheus) hadData(ctx context.Context, expr string, since, now time.T
 	}
 	for _, series := range answer.Result {
 		for _, value := range series.Values {
-			text, _ := value[1].(string)
-			if number, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(number) {
+			text, isText := value[1].(string)
+			if number, err := strconv.ParseFloat(text, 64); isText && err == nil && !math.IsNaN(number) {
 				return true, nil
 			}
 		}

@@ -37,6 +37,8 @@ type report struct {
 	partial bool
 	alerts  []*outcome
 	queries []query
+	// spans that the manager sent.
+	spans int
 	// failures are commands that did not work, and scenes that fell short.
 	failures []string
 }
@@ -101,7 +103,7 @@ func (r *report) print(out io.Writer) {
 		}
 	}
 	fired, resolved, withData, commands := r.counts()
-	say("observability alerts=%d fired=%d resolved=%d queries=%d with_data=%d commands=%d", len(r.alerts), fired, resolved, len(r.queries), withData, commands)
+	say("observability alerts=%d fired=%d resolved=%d queries=%d with_data=%d commands=%d spans=%d", len(r.alerts), fired, resolved, len(r.queries), withData, commands, r.spans)
 }
 
 func shown(happened bool, after time.Duration) string {

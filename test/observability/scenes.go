@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/simulator"
@@ -41,11 +39,9 @@ type scene struct {
 func scenes() [][]scene {
 	return [][]scene{
 		{templateFails(), keysAreGuessed(), ledgerIsCorrected(), nobodyLeads()},
-		{rentalLeaks(), strangersRent()},
-		{creditRunsOut(), endingIsIgnored()},
-		{pricesRise()},
-		{answerIsLost()},
-		{listFails()},
+		{rentalLeaks(), strangersRent(), endingIsIgnored()},
+		{answerIsLost(), pricesRise()},
+		{listFails(), creditRunsOut()},
 		{keyIsRevoked()},
 		{managerIsStopped()},
 	}
@@ -61,33 +57,16 @@ func templateFails() scene {
 	broken := fault{spec: simulator.FaultSpec{Name: simulator.FaultComfy, Params: map[string]string{"fault": "cpu-device"}}}
 	return scene{
 		raise: []raising{{"WarmpoolTemplateFailing", "fault comfy=cpu-device, a second pool", func(ctx context.Context, s *stage) error {
-			var model warmpool.WarmPool
-			if err := errors.Join(broken.set(ctx, s), s.cluster.Get(ctx, s.key(poolName), &model)); err != nil {
-				return err
-			}
-			pool := &warmpool.WarmPool{Spec: model.Spec}
-			pool.Namespace, pool.Name, pool.Spec.Replicas = namespace, name, new(int32(1))
-			pool.Spec.Remediation.Backoff.InitialSeconds = 2
-			return s.cluster.Create(ctx, pool)
+			return errors.Join(broken.set(ctx, s), s.addPool(ctx, name, func(spec *warmpool.WarmPoolSpec) {
+				spec.Remediation.Backoff.InitialSeconds = 2
+			}))
 		}}},
 		mend: func(ctx context.Context, s *stage) error {
 			return errors.Join(broken.remove(ctx, s), s.changePool(ctx, name, func(spec *warmpool.WarmPoolSpec) {
 				spec.Template.Env = append(spec.Template.Env, warmpool.EnvVar{Name: "MENDED", Value: new("yes")})
 			}))
 		},
-		clear: func(ctx context.Context, s *stage) error {
-			pool := &warmpool.WarmPool{}
-			pool.Namespace, pool.Name = namespace, name
-			if err := s.cluster.Delete(ctx, pool); err != nil {
-				return err
-			}
-			return s.until(ctx, patience, func(ctx context.Context) string {
-				if err := s.cluster.Get(ctx, client.ObjectKeyFromObject(pool), pool); apierrors.IsNotFound(err) {
-					return ""
-				}
-				return "the pool " + name + " is still there"
-			})
-		},
+		clear: func(ctx context.Context, s *stage) error { return s.removePool(ctx, name) },
 	}
 }
 
@@ -178,11 +157,19 @@ func strangersRent() scene {
 	}
 }
 
-// creditRunsOut leaves a dollar, which does not last for two hours.
+// creditRunsOut leaves credit for a little more than an hour.
 func creditRunsOut() scene {
+	const hours = 1.2
 	return scene{
-		raise: []raising{{"WarmpoolBalanceRunwayShort", "fault credit=1", setCredit("1")}},
-		mend:  setCredit("1000"),
+		raise: []raising{{"WarmpoolBalanceRunwayShort", "fault credit: enough for 1.2 hours", func(ctx context.Context, s *stage) error {
+			account, err := s.account(ctx)
+			if err != nil {
+				return err
+			}
+			left := usd(dollars(string(account.Status.CommittedUSDPerHour)) * hours)
+			return setCredit(left.String())(ctx, s)
+		}}},
+		mend: setCredit("1000"),
 	}
 }
 
@@ -243,17 +230,17 @@ func raisePrices(factor string) act {
 	}
 }
 
-// answerIsLost loses the answer of a rent, and lists do not show it for a while.
+// answerIsLost closes the connection on the rent of a second pool, which was not
+// carried out. The alert ends when trusted lists have not shown a rental of it for
+// two minutes, three minutes after the rent.
 func answerIsLost() scene {
-	lag := fault{spec: simulator.FaultSpec{Name: simulator.FaultReadLag, Count: 1, Params: map[string]string{"delay": fmt.Sprint(50 * speed)}}}
-	lost := fault{spec: simulator.FaultSpec{Name: simulator.FaultLostAnswer, Count: 1}}
+	const name = "lost"
+	lost := fault{spec: simulator.FaultSpec{Name: simulator.FaultHangUp, Count: 1, Match: simulator.Match{Endpoint: simulator.EndpointCreate}}}
 	return scene{
-		raise: []raising{{"WarmpoolRentUnknown", "faults lost-answer and read-lag, one instance more", func(ctx context.Context, s *stage) error {
-			return errors.Join(lag.set(ctx, s), lost.set(ctx, s), s.scale(ctx, replicas+1))
+		raise: []raising{{"WarmpoolRentUnknown", "fault hang-up of a rent, a second pool", func(ctx context.Context, s *stage) error {
+			return errors.Join(lost.set(ctx, s), s.addPool(ctx, name, func(spec *warmpool.WarmPoolSpec) { spec.MinReadyReplicas = new(int32(0)) }))
 		}}},
-		clear: func(ctx context.Context, s *stage) error {
-			return errors.Join(s.scale(ctx, replicas), settled(ctx, s))
-		},
+		clear: func(ctx context.Context, s *stage) error { return s.removePool(ctx, name) },
 	}
 }
 

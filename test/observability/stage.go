@@ -44,20 +44,21 @@ type stage struct {
 
 	demo       *process.Process
 	prometheus *prometheus
+	collector  *collector
 	cluster    client.Client
 	simulator  *adminclient.Client
-	// simulatorURL is the API of Vast.ai, sidecarURL the legacy API.
-	simulatorURL, sidecarURL string
-	managerPID               int
+	// sidecarURL is the legacy API.
+	sidecarURL string
+	managerPID int
 }
 
 // newStage finds the repository and makes a place for logs.
-func newStage(_ context.Context, logs string) (*stage, error) {
+func newStage(logs string) (*stage, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(root, "config", "observability", "alerts.yaml")); err != nil {
+	if _, err = os.Stat(filepath.Join(root, "config", "observability", "alerts.yaml")); err != nil {
 		return nil, fmt.Errorf("start this in the root of the repository: %w", err)
 	}
 	s := &stage{root: root, work: logs, keepWork: logs != "", started: time.Now()}
@@ -74,15 +75,18 @@ func newStage(_ context.Context, logs string) (*stage, error) {
 // extraTargets is the file of targets beside those of the demo.
 func (s *stage) extraTargets() string { return filepath.Join(s.work, "extra.json") }
 
-// close ends Prometheus and the demo.
-func (s *stage) close() {
-	ctx := context.Background()
+// close ends Prometheus and the demo, also when the run was interrupted.
+func (s *stage) close(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	var failures []error
 	if s.prometheus != nil {
 		failures = append(failures, s.prometheus.process.Stop(ctx, localplane.StopTimeout))
 	}
 	if s.demo != nil {
 		failures = append(failures, s.demo.Stop(ctx, time.Minute))
+	}
+	if s.collector != nil {
+		failures = append(failures, s.collector.server.Close())
 	}
 	if !s.keepWork {
 		failures = append(failures, os.RemoveAll(s.work))
@@ -123,10 +127,14 @@ func (s *stage) startDemo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.collector, err = startCollector(ctx); err != nil {
+		return err
+	}
 	s.demo, err = process.Start(&process.Spec{
-		Name: "the demo", Program: filepath.Join(s.root, "bin", "dev"), Directory: s.root, Environment: os.Environ(),
-		Log:       filepath.Join(s.work, "demo.log"),
-		Arguments: []string{"--speed=" + strconv.Itoa(speed), "--ceiling=2.50", "--sidecar-port=" + ports[0]},
+		Name: "the demo", Program: filepath.Join(s.root, "bin", "dev"), Directory: s.root,
+		Environment: append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+s.collector.url, "OTEL_TRACES_SAMPLER=always_on"),
+		Log:         filepath.Join(s.work, "demo.log"),
+		Arguments:   []string{"--speed=" + strconv.Itoa(speed), "--ceiling=2.50", "--sidecar-port=" + ports[0]},
 	})
 	if err != nil {
 		return err
@@ -169,7 +177,7 @@ func (s *stage) connect(said string) error {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), warmpool.AddToScheme(scheme)); err != nil {
+	if err = errors.Join(clientgoscheme.AddToScheme(scheme), warmpool.AddToScheme(scheme)); err != nil {
 		return err
 	}
 	s.cluster, err = client.New(config, client.Options{Scheme: scheme})
