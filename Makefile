@@ -140,7 +140,7 @@ fmt: go $(GOLANGCI_LINT) ## Format the Go code.
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: generate
-generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference, the page about gates.
+generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, the references of API, metrics and kubectl warmpool, the page about gates.
 	@hack/generate.sh
 
 .PHONY: situations

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes everything that is generated, into the tree that this file is part of:
 # deepcopy functions, CRDs, the manager's RBAC role, the API reference, the
-# metrics reference and the page about gates. "make generate" and "make verify"
-# both run it.
+# metrics reference, the reference of kubectl warmpool and the page about gates.
+# "make generate" and "make verify" both run it.
 #
 #   [CONTROLLER_GEN=path] hack/generate.sh
 set -euo pipefail
@@ -15,4 +15,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 "$CONTROLLER_GEN" rbac:roleName=warmpool-manager paths=./controllers/... output:rbac:dir=config/rbac
 go run ./hack/apidocs -crds config/crd -out docs/reference/api.md
 go run ./hack/metricsdocs -out docs/reference/metrics.md
+go run ./hack/plugindocs -out docs/reference/kubectl-warmpool.md
 go run ./hack/mutate -markdown docs/explanation/gates.md

@@ -34,7 +34,8 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
-  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/explanation/gates.md
+  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md \
+  "$copy"/docs/reference/kubectl-warmpool.md "$copy"/docs/explanation/gates.md
 find "$copy/api" -name 'zz_generated.*' -delete
 
 "$copy/hack/generate.sh"
