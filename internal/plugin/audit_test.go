@@ -28,7 +28,7 @@ func TestAuditVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := log.Close(); err != nil {
+	if err = log.Close(); err != nil {
 		t.Fatal(err)
 	}
 	namespace := plane.Namespace(t)
@@ -49,7 +49,7 @@ func TestAuditVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plane.Client.Create(t.Context(), &corev1.ConfigMap{
+	if err = plane.Client.Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: audithead.Name("manager")}, Data: map[string]string{"head": string(head)},
 	}); err != nil {
 		t.Fatal(err)
