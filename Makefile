@@ -175,7 +175,7 @@ fmt: go $(GOLANGCI_LINT) ## Format the Go code.
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: generate
-generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference, licences, the page about gates.
+generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, the references, licences, the page about gates, the chart's copies.
 	@hack/generate.sh
 
 .PHONY: situations

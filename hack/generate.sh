@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes everything that is generated, into the tree that this file is part of:
 # deepcopy functions, CRDs, the manager's RBAC role, the API reference, the
-# metrics reference, the licences, the page about gates, the rules as the object
+# metrics reference, the reference of kubectl warmpool, the licences, the page about gates, the rules as the object
 # of the Prometheus Operator, and the chart's copies, schema and README.
 # "make generate" and "make verify" both run it.
 #
@@ -16,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 "$CONTROLLER_GEN" rbac:roleName=warmpool-manager paths=./controllers/... output:rbac:dir=config/rbac
 go run ./hack/apidocs -crds config/crd -out docs/reference/api.md
 go run ./hack/metricsdocs -out docs/reference/metrics.md
+go run ./hack/plugindocs -out docs/reference/kubectl-warmpool.md
 go run ./hack/licenses -out docs/reference/licenses.md
 go run ./hack/mutate -markdown docs/explanation/gates.md
 {

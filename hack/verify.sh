@@ -35,7 +35,7 @@ done < <(files) | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 # What is no longer generated would otherwise stay in the copy and pass.
 rm -f "$copy"/config/crd/warmpool.dev_*.yaml "$copy"/config/rbac/role.yaml \
   "$copy"/config/rbac/namespaced/role.yaml "$copy"/config/observability/prometheusrule.yaml \
-  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/reference/licenses.md \
+  "$copy"/docs/reference/api.md "$copy"/docs/reference/metrics.md "$copy"/docs/reference/licenses.md "$copy"/docs/reference/kubectl-warmpool.md \
   "$copy"/docs/explanation/gates.md "$copy"/charts/warmpool/README.md "$copy"/charts/warmpool/values.schema.json
 rm -rf "$copy"/charts/warmpool/files
 find "$copy/api" -name 'zz_generated.*' -delete

@@ -74,7 +74,7 @@ func (s *stage) show(ctx context.Context, namespace string, instance func(*warmp
 	if name == "" {
 		return "", fmt.Errorf("showing %s: %w", namespace, errNoInstance)
 	}
-	if err := s.keepObjects(ctx, namespace); err != nil {
+	if err = s.keepObjects(ctx, namespace); err != nil {
 		return "", err
 	}
 	var page strings.Builder
@@ -86,9 +86,9 @@ func (s *stage) show(ctx context.Context, namespace string, instance func(*warmp
 		{"describe", "wi", name},
 		{"describe", "va", accountName},
 	} {
-		output, err := s.run(ctx, namespace, "", arguments...)
-		if err != nil {
-			return "", err
+		output, runErr := s.run(ctx, namespace, "", arguments...)
+		if runErr != nil {
+			return "", runErr
 		}
 		fmt.Fprintf(&page, "```\n$ kubectl %s\n%s\n```\n\n", strings.Join(arguments, " "), trimmedLines(output))
 	}

@@ -45,10 +45,10 @@ const (
 // stage is where the situations are brought about: one control plane with one
 // operator, and a Vast.ai for each.
 type stage struct {
-	plane      *testkit.ControlPlane
-	clock      *testkit.ScaledClock
-	directory  string
-	kubectl    string
+	plane     *testkit.ControlPlane
+	clock     *testkit.ScaledClock
+	directory string
+	kubectl   string
 	// plugin is kubectl warmpool; objects is where objects are written to, if anywhere.
 	plugin     string
 	objects    string

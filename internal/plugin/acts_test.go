@@ -242,7 +242,9 @@ func TestClaim(t *testing.T) {
 	s := newStage(t)
 	claimed := s.call()
 	done := make(chan int, 1)
-	go func() { done <- claimed.run("claim sdxl --name=job --holder=renders --ttl=30m --gpu=RTX4090 --on-release=Recycle --timeout=30s") }()
+	go func() {
+		done <- claimed.run("claim sdxl --name=job --holder=renders --ttl=30m --gpu=RTX4090 --on-release=Recycle --timeout=30s")
+	}()
 	waitUntil(t, "the claim", func() bool { return s.get("job", &warmpool.WarmClaim{}) == nil })
 	const why = "It is number 1 of the claims that wait."
 	s.setClaim("job", func(c *warmpool.WarmClaim) {

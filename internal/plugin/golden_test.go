@@ -228,4 +228,3 @@ func TestEveryFilterHasAField(t *testing.T) {
 		t.Errorf("the planner has %d filters, the table %d", found, len(filterSources()))
 	}
 }
-

@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/warmpool-dev/warmpool/internal/testkit"
@@ -22,7 +24,10 @@ import (
 
 var plane *testkit.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &plane)) }
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(testkit.Main(m, &plane))
+}
 
 // call is one call of the program against a client.
 type call struct {
@@ -107,4 +112,3 @@ func waitUntil(t *testing.T, what string, holds func() bool) {
 	}
 	t.Fatalf("%s did not come about", what)
 }
-

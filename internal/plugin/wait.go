@@ -36,20 +36,13 @@ func (o *options) await(ctx context.Context, w *waiting, hint string, look func(
 	if !w.wait {
 		return nil
 	}
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if w.timeout > 0 {
-		limited, cancel = context.WithTimeout(ctx, w.timeout)
-	}
+	limited, cancel := w.within(ctx)
 	defer cancel()
 	ticker := o.env.Clock.NewTicker(lookPeriod)
 	defer ticker.Stop()
 	told := ""
 	for {
 		done, progress, err := lookOnce(ctx, look)
-		if err != nil && isUnreachable(err) {
-			// A server that restarts meanwhile is no reason to give up waiting.
-			progress, err = err.Error(), nil
-		}
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -72,12 +65,25 @@ func (o *options) await(ctx context.Context, w *waiting, hint string, look func(
 	}
 }
 
+// within bounds the waiting; 0 does not.
+func (w *waiting) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, w.timeout)
+}
+
 // lookOnce bounds one look. It may outlast --timeout a little: a look that was cut
-// off would say nothing about what is waited for.
+// off would say nothing about what is waited for. A server that cannot be reached
+// for a moment is no reason to give up waiting.
 func lookOnce(ctx context.Context, look func(ctx context.Context) (bool, string, error)) (done bool, progress string, err error) {
 	limited, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
-	return look(limited)
+	done, progress, err = look(limited)
+	if err != nil && isUnreachable(err) {
+		return false, err.Error(), nil
+	}
+	return done, progress, err
 }
 
 // errNoTerminal says that nobody can be asked.

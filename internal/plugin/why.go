@@ -242,8 +242,12 @@ func countsInWords(counts *planner.PoolCounts) string {
 		n    int
 		word string
 	}{
-		{counts.Claimed, "claimed"}, {counts.Provisioning, "on the way"}, {counts.Pending, "waiting"},
-		{counts.Unhealthy, "unhealthy"}, {counts.Unknown, "of unknown outcome"}, {counts.Terminating, "ending"},
+		{counts.Claimed, "claimed"},
+		{counts.Provisioning, "on the way"},
+		{counts.Pending, "waiting"},
+		{counts.Unhealthy, "unhealthy"},
+		{counts.Unknown, "of unknown outcome"},
+		{counts.Terminating, "ending"},
 	} {
 		if state.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", state.n, state.word))
