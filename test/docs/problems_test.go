@@ -159,7 +159,7 @@ func TestEveryTestOfProblemsIsInTheTable(t *testing.T) {
 }
 
 var (
-	testNamePattern = regexp.MustCompile("^[a-z]+\\.Test[A-Za-z0-9_]+$")
+	testNamePattern = regexp.MustCompile(`^[a-z]+\.Test[A-Za-z0-9_]+$`)
 	pathPattern     = regexp.MustCompile(`^(?:api|cmd|config|controllers|docs|hack|internal|test)/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$`)
 )
 
