@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Writes everything that is generated, into the tree that this file is part of:
 # deepcopy functions, CRDs, the manager's RBAC role, the API reference, the
-# metrics reference, the reference of kubectl warmpool, the licences, the page about gates, the rules as the object
-# of the Prometheus Operator, and the chart's copies, schema and README.
+# metrics reference, the reference of kubectl warmpool, the licences, the page
+# about gates, the rules as the object of the Prometheus Operator, and the chart's
+# copies, schema and README.
 # "make generate" and "make verify" both run it.
 #
 #   [CONTROLLER_GEN=path] hack/generate.sh
