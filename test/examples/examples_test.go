@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
-	"github.com/warmpool-dev/warmpool/internal/testkit"
+	"github.com/warmpool-dev/warmpool/test/demo"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +29,7 @@ var pages = []string{"README.md", "docs/guides/legacy.md"} //nolint:gochecknoglo
 // house is make run with what the tests ask it.
 type house struct {
 	*testing.T
-	*testkit.Demo
+	*demo.Stage
 	key string
 }
 
@@ -48,7 +48,7 @@ func (h *house) send(method, path, body string, header http.Header) answer {
 		h.Fatal(err)
 	}
 	request.Header = header
-	client := &http.Client{Timeout: testkit.DemoPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: demo.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		h.Fatal(err)
@@ -75,7 +75,7 @@ func (h *house) admin(method, path, body string) answer {
 func (h *house) eventually(what string, isTrue func() bool) {
 	h.Helper()
 	const poll = 200 * time.Millisecond
-	deadline := time.Now().Add(testkit.DemoPatience)
+	deadline := time.Now().Add(demo.Patience)
 	for !isTrue() {
 		if time.Now().After(deadline) {
 			h.Fatalf("waited for %s", what)
@@ -139,14 +139,14 @@ func (h *house) want(got answer, status int, fields map[string]any) {
 // was done before, as it does for a person.
 func TestMakeRun(t *testing.T) {
 	const everything = "--replicas=3 --speed=100 --ceiling=6"
-	h := &house{T: t, Demo: testkit.StartDemo(t, strings.Fields(everything)...)}
+	h := &house{T: t, Stage: demo.Start(t, strings.Fields(everything)...)}
 	for _, step := range []struct {
 		name string
 		run  func(h *house)
 	}{
 		{"the lines of curl", linesOfCurl}, {"the promises", promises},
 	} {
-		t.Run(step.name, func(t *testing.T) { step.run(&house{t, h.Demo, h.key}) })
+		t.Run(step.name, func(t *testing.T) { step.run(&house{t, h.Stage, h.key}) })
 		// The first step learns the key as the documentation says.
 		h.key = string(h.secret()["ADMIN_API_KEY"])
 	}
@@ -274,7 +274,7 @@ func linesOfCurl(h *house) {
 		}
 		for _, line := range lines {
 			h.Run(fmt.Sprintf("%s:%d", line.file, line.number), func(t *testing.T) {
-				here := &house{t, h.Demo, h.key}
+				here := &house{t, h.Stage, h.key}
 				expected, isKnown := known[line.name()]
 				if !isKnown {
 					t.Fatalf("nobody has said what this line gets; add %q to examples: %s", line.name(), line.line)

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/simulator/adminclient"
 )
 
 // promises are what the operators of the legacy system were promised, as far as
@@ -33,11 +33,11 @@ func promises(h *house) {
 		{"a weak admin key keeps the server from starting", weakKeyIsRefused},
 		{"the audit logs are signed and verify", auditVerifies},
 	} {
-		h.Run(promise.name, func(t *testing.T) { promise.keep(&house{t, h.Demo, h.key}) })
+		h.Run(promise.name, func(t *testing.T) { promise.keep(&house{t, h.Stage, h.key}) })
 	}
 }
 
-const token = "a-token-of-the-examples-0123456789"
+const token = "token-0f9a7c3e51b8d264"
 
 func dotEnvBecomesASecret(h *house) {
 	path := filepath.Join(h.TempDir(), ".env")
@@ -123,10 +123,30 @@ func terminateEnds(h *house) {
 	if after := *h.pool().Spec.Replicas; after != max(before-1, 0) {
 		h.Errorf("the size went from %d to %d", before, after)
 	}
-	h.eventually("the record of the rental to go, which it does when Vast.ai confirms that the rental is gone", func() bool {
-		err := h.Client.Get(h.Context(), client.ObjectKey{Namespace: h.Namespace, Name: name}, &warmpool.WarmInstance{})
-		return apierrors.IsNotFound(err)
-	})
+	rental, isNumber := details["contractId"].(float64)
+	if !isNumber {
+		h.Fatalf("the answer names no rental: %s", got.text)
+	}
+	h.eventually("the rental to end at Vast.ai", func() bool { return h.hasEnded(int64(rental)) })
+}
+
+// hasEnded asks the simulator whether a rental bills no more.
+func (h *house) hasEnded(rental int64) bool {
+	h.Helper()
+	var rentals []struct {
+		ID        int64  `json:"id"`
+		EndReason string `json:"endReason"`
+	}
+	if err := adminclient.New(h.SimulatorURL).Call(h.Context(), http.MethodGet, "/rentals", nil, &rentals); err != nil {
+		h.Fatal(err)
+	}
+	for _, one := range rentals {
+		if one.ID == rental {
+			return one.EndReason != ""
+		}
+	}
+	h.Fatalf("the simulator does not know rental %d", rental)
+	return false
 }
 
 func prewarmRents(h *house) {
@@ -157,7 +177,7 @@ func prewarmRents(h *house) {
 }
 
 func keyIsRotated(h *house) {
-	const next = "another-key-of-the-examples-987"
+	const next = "rotated-key-0f3c9a7d51"
 	h.Shell(`kubectl patch secret warmpool-credentials --type=merge -p '{"stringData":{"ADMIN_API_KEY":"` + next + `"}}'`)
 	ask := func(key string) answer {
 		return h.send(http.MethodGet, "/api/proxy/admin/warm-pool", "", http.Header{"X-Admin-Key": {key}})
@@ -189,4 +209,3 @@ func auditVerifies(h *house) {
 		}
 	}
 }
-

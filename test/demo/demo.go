@@ -1,4 +1,6 @@
-package testkit
+// Package demo starts what make run starts, for tests that try it from outside.
+// It may import everything of ours.
+package demo
 
 import (
 	"context"
@@ -19,17 +21,19 @@ import (
 	"github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/localplane"
 	"github.com/warmpool-dev/warmpool/internal/process"
+	"github.com/warmpool-dev/warmpool/internal/testkit"
 )
 
-// DemoPatience is how long one step of the programs of make run may take on a
+// Patience is how long one step of the programs of make run may take on a
 // machine that does much else.
-const DemoPatience = 3 * time.Minute
+const Patience = 3 * time.Minute
 
-// Demo is what "make run" starts, as programs and in a directory of its own: an
+// Stage is what "make run" starts, as programs and in a directory of its own: an
 // API server, a simulated Vast.ai, the manager, the sidecar and the pool sdxl.
-type Demo struct {
-	// URL is where the sidecar is, such as http://localhost:41234.
-	URL string
+type Stage struct {
+	// URL is where the sidecar is, such as http://localhost:41234; SimulatorURL is
+	// the admin API of the simulator.
+	URL, SimulatorURL string
 	// Directory has the logs and the kubeconfig of the run.
 	Directory string
 	// Client acts as the administrator, without a cache.
@@ -42,19 +46,12 @@ type Demo struct {
 	running *process.Process
 }
 
-// StartDemo builds the programs as make does, and starts them with what arguments
+// Start builds the programs as make does, and starts them with what arguments
 // say beside the defaults. They end with the test, which fails when they do not
 // end in order or leave something running.
-func StartDemo(tb testing.TB, arguments ...string) *Demo {
+func Start(tb testing.TB, arguments ...string) *Stage {
 	tb.Helper()
-	root, err := repositoryRoot()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	assets, err := assetsDirectory(root, os.Getenv(assetsVariable))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	root, assets := testkit.Places(tb)
 	binaries := filepath.Join(root, "bin")
 	// Not with the test's context: what is compiled is of use to the next one.
 	build := exec.CommandContext(context.WithoutCancel(tb.Context()), "go", "build", "-trimpath", "-o", binaries+string(filepath.Separator), "./hack/dev", "./cmd/...") //nolint:gosec // the go command
@@ -63,10 +60,11 @@ func StartDemo(tb testing.TB, arguments ...string) *Demo {
 		tb.Fatalf("building the programs of make run: %v\n%s", buildErr, output)
 	}
 	// A port of the sidecar's own: 3000 may be that of somebody's make run.
-	d := &Demo{tb: tb, assets: assets, Directory: tb.TempDir(), Namespace: "default"}
+	d := &Stage{tb: tb, assets: assets, Directory: tb.TempDir(), Namespace: "default"}
+	var err error
 	d.running, err = process.Start(&process.Spec{
 		Name: "make run", Program: filepath.Join(binaries, "dev"), Directory: root, Log: filepath.Join(d.Directory, "dev.log"),
-		Environment: demoEnvironment(os.Environ(), assets),
+		Environment: environment(os.Environ(), assets),
 		Arguments:   append([]string{"--directory=" + d.Directory, "--sidecar-port=" + d.freePort()}, arguments...),
 	})
 	if err != nil {
@@ -79,7 +77,7 @@ func StartDemo(tb testing.TB, arguments ...string) *Demo {
 
 // freePort is a port that nobody uses now; make run takes another one when
 // somebody was faster, and says which.
-func (d *Demo) freePort() string {
+func (d *Stage) freePort() string {
 	d.tb.Helper()
 	ports, err := localplane.FreePorts(d.tb.Context(), 1)
 	if err != nil {
@@ -88,34 +86,38 @@ func (d *Demo) freePort() string {
 	return ports[0]
 }
 
-// demoEnvironment takes out what would change the run unseen.
-func demoEnvironment(environ []string, assets string) []string {
+// environment takes out what would change the run unseen.
+func environment(environ []string, assets string) []string {
 	kept := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		return strings.HasPrefix(name, "WARMPOOL_") || name == "AUDIT_SALT" || name == "VASTAI_API_KEY" || name == assetsVariable
+		return strings.HasPrefix(name, "WARMPOOL_") || name == "AUDIT_SALT" || name == "VASTAI_API_KEY" || name == "KUBEBUILDER_ASSETS"
 	})
-	return append(kept, assetsVariable+"="+assets, "TERM=dumb")
+	return append(kept, "KUBEBUILDER_ASSETS="+assets, "TERM=dumb")
 }
 
-// welcome is what make run says when everything is up.
-var welcome = regexp.MustCompile(`open (http://localhost:[0-9]+)/admin/warm-pool`)
+// What make run says when everything is up.
+var (
+	meterLine = regexp.MustCompile(`curl (http://[^ ]+)/meter`)
+	pageLine  = regexp.MustCompile(`open (http://localhost:[0-9]+)/admin/warm-pool`)
+)
 
 // await waits until everything is up.
-func (d *Demo) await() {
+func (d *Stage) await() {
 	d.tb.Helper()
 	const poll = 100 * time.Millisecond
-	deadline := time.Now().Add(DemoPatience)
+	deadline := time.Now().Add(Patience)
 	for {
 		text, err := os.ReadFile(d.running.Log)
-		if found := welcome.FindSubmatch(text); found != nil {
-			d.URL = string(found[1])
+		page, meter := pageLine.FindSubmatch(text), meterLine.FindSubmatch(text)
+		if page != nil && meter != nil {
+			d.URL, d.SimulatorURL = string(page[1]), string(meter[1])
 			break
 		}
 		if !d.running.IsRunning() {
 			d.tb.Fatal(d.running.Obituary())
 		}
 		if time.Now().After(deadline) {
-			d.tb.Fatalf("make run is not up after %s: %v\n%s", DemoPatience, err, text)
+			d.tb.Fatalf("make run is not up after %s: %v\n%s", Patience, err, text)
 		}
 		time.Sleep(poll)
 	}
@@ -135,11 +137,11 @@ func (d *Demo) await() {
 	}
 }
 
-func (d *Demo) kubeconfig() string { return filepath.Join(d.Directory, "kubeconfig") }
+func (d *Stage) kubeconfig() string { return filepath.Join(d.Directory, "kubeconfig") }
 
 // Shell runs a line of bash as a person would type it beside make run, and
 // returns what it printed on its standard output.
-func (d *Demo) Shell(line string) string {
+func (d *Stage) Shell(line string) string {
 	d.tb.Helper()
 	command := exec.CommandContext(d.tb.Context(), "bash", "-euo", "pipefail", "-c", line) //nolint:gosec // a line of the documentation
 	command.Env = append(os.Environ(), "KUBECONFIG="+d.kubeconfig(), "PATH="+d.assets+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -153,9 +155,9 @@ func (d *Demo) Shell(line string) string {
 }
 
 // Log is what a program of the run has said, such as "sidecar".
-func (d *Demo) Log(program string) string {
+func (d *Stage) Log(program string) string {
 	d.tb.Helper()
-	text, err := os.ReadFile(filepath.Join(d.Directory, program+".log"))
+	text, err := os.ReadFile(filepath.Join(d.Directory, program+".log")) //nolint:gosec // a log of the run
 	if err != nil {
 		d.tb.Fatal(err)
 	}
@@ -163,12 +165,12 @@ func (d *Demo) Log(program string) string {
 }
 
 // end stops everything as Ctrl-C does, and looks whether all of it has gone.
-func (d *Demo) end() {
+func (d *Stage) end() {
 	if !d.running.IsRunning() {
 		d.tb.Error(d.running.Obituary())
 		return
 	}
-	if err := d.running.Stop(context.WithoutCancel(d.tb.Context()), DemoPatience); err != nil {
+	if err := d.running.Stop(context.WithoutCancel(d.tb.Context()), Patience); err != nil {
 		d.tb.Error(err)
 	}
 	if manner := d.running.Manner(); manner != "exit status 0" {
