@@ -34,6 +34,7 @@ export GOFLAGS
 export GOWORK := off
 
 GOLANGCI_LINT := $(BIN)/golangci-lint
+GOVULNCHECK := $(BIN)/govulncheck
 CONTROLLER_GEN := $(BIN)/controller-gen
 
 ##@ Use
@@ -63,7 +64,7 @@ build: go ## Build the commands into bin/.
 
 .PHONY: test
 test: N = 20000
-test: verify lint unit integration chart-test page simulate e2e ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
+test: verify lint alerts unit integration chart-test page simulate once ## Everything that has to pass: verify, lint, all tests, 20,000 schedules, a whole run.
 
 # The packages under test/ start API servers and whole operators on a clock that
 # runs faster than the wall; the race detector would slow them below it. One life
@@ -73,12 +74,13 @@ TESTED_WITH_RACE = $$(go list ./... | grep -v /test/)
 .PHONY: unit
 unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(TESTED_WITH_RACE)
+	cd hack/image && go test $(TESTFLAGS) ./...
 
 .PHONY: integration
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
-	go test -p 2 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
+	go test -p 1 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
 
 .PHONY: chart-test
 chart-test: go k8s ## The chart, the kustomizations and Argo CD's health checks: rendered, checked by a real API server, upgraded and deleted while instances live.
@@ -96,8 +98,8 @@ ledger: go ## Thirty simulated days of rentals and faults: the ledger against th
 faults: go k8s ## Every fault of the simulator and every bad input, and what the user sees.
 	go test -timeout 30m $(TESTFLAGS) ./test/integration
 
-.PHONY: e2e
-e2e: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.
+.PHONY: once
+once: ## A pool from nothing to ready, scaled, deleted and billed for, without a terminal.
 	@$(MAKE) --no-print-directory run ARGS=--once
 
 .PHONY: simulate
@@ -113,11 +115,21 @@ soak: go ## Run a million schedules, for hours; after Ctrl-C it goes on where it
 .PHONY: lint
 lint: go $(GOLANGCI_LINT) ## Run the linters, the arrows between packages included.
 	@$(GOLANGCI_LINT) run $(PKG)
-	@[ "$(PKG)" != ./... ] || (cd test/deploy && $(CURDIR)/$(GOLANGCI_LINT) run ./...)
+	@[ "$(PKG)" != ./... ] || for module in hack/image test/deploy; do (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: verify
 verify: go $(CONTROLLER_GEN) k8s-kubectl ## Fail if anything generated is out of date.
 	@hack/verify.sh
+
+.PHONY: alerts
+alerts: prometheus ## Check the rules of Prometheus and run their unit tests.
+	@$(BIN)/prometheus/promtool check rules --lint-fatal config/observability/alerts.yaml
+	@cd config/observability && $(CURDIR)/$(BIN)/prometheus/promtool test rules alerts_test.yaml
+
+.PHONY: observability
+observability: go k8s prometheus ## The demo under a real Prometheus: faults raise every alert, the dashboard has data; ARGS=--help lists flags.
+	@$(call build,./hack/dev ./cmd/... ./test/observability)
+	@exec $(BIN)/observability $(ARGS)
 
 .PHONY: fuzz
 fuzz: go ## Run each fuzz target for FUZZTIME.
@@ -138,6 +150,24 @@ chaos: go k8s ## Break real processes and networks for SECONDS (1200) by a SEED,
 	@$(call build,./test/chaos ./cmd/...)
 	@exec $(BIN)/chaos --seconds=$(CHAOS_SECONDS) --seed=$(SEED) $(ARGS)
 
+.PHONY: e2e
+e2e: go ## Install, break, upgrade and uninstall in a real cluster; ARGS=--kubeconfig=<file> or, as root, one that it makes.
+	@flags=$$(test/e2e/prepare.sh $(ARGS)) && $(call build,./test/e2e) && exec $(BIN)/e2e $$flags $(ARGS)
+
+##@ Ship
+
+.PHONY: image
+image: go ## Write the image for amd64 and arm64 into bin/image, without Docker, with a list of what is inside.
+	@hack/image/build.sh $(BIN)/image
+
+.PHONY: image-check
+image-check: go ## Build the image twice, from two places and no cache, and compare every byte.
+	@hack/image/check.sh $(BIN)/image
+
+.PHONY: vulncheck
+vulncheck: go $(GOVULNCHECK) ## Look for known vulnerabilities in what the commands call; GOVULNDB names another database.
+	@$(GOVULNCHECK) $${GOVULNDB:+-db=$$GOVULNDB} ./cmd/...
+
 ##@ Change
 
 .PHONY: fmt
@@ -145,17 +175,17 @@ fmt: go $(GOLANGCI_LINT) ## Format the Go code.
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: generate
-generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, API and metrics reference, the page about gates.
+generate: go $(CONTROLLER_GEN) ## Write deepcopy, CRDs, RBAC, the references, licences, the page about gates, the chart's copies.
 	@hack/generate.sh
 
 .PHONY: situations
 situations: go k8s ## Write what kubectl shows in five situations into docs/reference; ARGS=--help lists flags.
-	@$(call build,./hack/situations)
+	@$(call build,./hack/situations ./cmd/kubectl-warmpool)
 	@exec $(BIN)/situations $(ARGS)
 
 .PHONY: tidy
 tidy: go ## Tidy go.mod of every module.
-	@for module in . hack/tools hack/controlplane test/deploy; do (cd $$module && GOFLAGS= go mod tidy); done
+	@for module in . hack/tools hack/controlplane hack/image test/deploy; do (cd $$module && GOFLAGS= go mod tidy); done
 
 .PHONY: tools
 tools: $(GOLANGCI_LINT) $(CONTROLLER_GEN) k8s ## Build all tools and the control plane; the rest does so when needed.
@@ -172,8 +202,10 @@ clean: ## Remove what was built in this clone; Go's build cache stays.
 
 # build compiles commands of this module into bin/, named as their directories.
 define build
-mkdir -p $(BIN) && CGO_ENABLED=0 go build -trimpath -o $(BIN)/ $(1)
+read -r version commit _ < <(hack/version.sh) && \
+  mkdir -p $(BIN) && CGO_ENABLED=0 go build -trimpath -ldflags "-X $(STAMP).release=$$version -X $(STAMP).commit=$$commit" -o $(BIN)/ $(1)
 endef
+STAMP := github.com/warmpool-dev/warmpool/internal/version
 
 # simulation builds the program of make simulate: virtual time is Go's own, which
 # only a test binary has.
@@ -191,6 +223,11 @@ endef
 k8s-run:
 	@$(call controlplane,etcd kube-apiserver $$(command -v kubectl >/dev/null || echo kubectl))
 
+# prometheus fetches promtool and prometheus, once.
+.PHONY: prometheus
+prometheus:
+	@hack/prometheus.sh $(BIN)/prometheus
+
 .PHONY: k8s-kubectl
 k8s-kubectl:
 	@$(call controlplane,kubectl)
@@ -203,6 +240,10 @@ $(GOLANGCI_LINT):
 .PHONY: $(CONTROLLER_GEN)
 $(CONTROLLER_GEN):
 	@hack/build-tool.sh hack/tools sigs.k8s.io/controller-tools/cmd/controller-gen $@ "under a minute, once"
+
+.PHONY: $(GOVULNCHECK)
+$(GOVULNCHECK):
+	@hack/build-tool.sh hack/tools golang.org/x/vuln/cmd/govulncheck $@ "under a minute, once"
 
 .PHONY: go
 go:

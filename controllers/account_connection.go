@@ -164,12 +164,22 @@ func (r *VastAccountReconciler) readCredentials(ctx context.Context, account *wa
 		unreadable := refused(reasonNotVerified, "The Secret cannot be read: "+err.Error())
 		return "", "", &unreadable
 	}
-	key = trimmed(secret.Data[ref.Key])
+	key = KeyText(secret.Data[ref.Key])
 	if key == "" {
 		missing := refused(reasonSecretNotFound, fmt.Sprintf("Secret %q has no key %q, or it is empty, so there is no API key to rent with. Set it: %s (it is used at once).", ref.Name, ref.Key, secretCommand(account, true)))
 		return "", "", &missing
 	}
-	return key, trimmed(secret.Data[secretKeyBaseURL]), nil
+	return key, KeyText(secret.Data[secretKeyBaseURL]), nil
+}
+
+// KeyText is a value of an account's Secret as Vast.ai knows it: without the blanks
+// and the quotes that "kubectl create secret --from-env-file" keeps of a .env.
+func KeyText(value []byte) string {
+	text := trimmed(value)
+	if n := len(text); n >= 2 && (text[0] == '"' || text[0] == '\'') && text[n-1] == text[0] {
+		return text[1 : n-1]
+	}
+	return text
 }
 
 // secretCommand is the line that makes the Secret or replaces the key in it; what

@@ -12,6 +12,19 @@ const (
 	LoopTerminate = "vastaccount-terminate"
 )
 
+// Decorate wraps the reconciler of a controller before it is registered, for what
+// looks at every pass, such as traces. The kind is that of the objects that its
+// requests name.
+type Decorate func(controller, kind string, next reconcile.Reconciler) reconcile.Reconciler
+
+// apply wraps; nil wraps nothing.
+func (d Decorate) apply(controller, kind string, next reconcile.Reconciler) reconcile.Reconciler {
+	if d == nil {
+		return next
+	}
+	return d(controller, kind, next)
+}
+
 // Loops returns the three loops of an account by their names, for the manager
 // and for tests that call them one by one, without a manager.
 func (r *VastAccountReconciler) Loops() map[string]reconcile.Func {

@@ -56,6 +56,8 @@ type VastAccountReconciler struct {
 	InstallationID string
 	// Concurrency is how many accounts are served at the same time.
 	Concurrency int
+	// Decorate wraps each of the three loops; nil leaves them as they are.
+	Decorate Decorate
 
 	sessions accountSessions
 	clock    clockWatch
@@ -88,7 +90,7 @@ func (r *VastAccountReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		if name == LoopRent {
 			controlled = controlled.Watches(&warmpool.WarmPool{}, handler.EnqueueRequestsFromMapFunc(accountOfPool))
 		}
-		if err := controlled.Complete(loops[name]); err != nil {
+		if err := controlled.Complete(r.Decorate.apply(name, "VastAccount", loops[name])); err != nil {
 			return err
 		}
 	}

@@ -66,9 +66,8 @@ func (a *accountSession) logWasTried(uid string) bool {
 // secretValues are the secrets that the container was given: the front's banner
 // and a careless script print them into the log.
 func (r *VastAccountReconciler) secretValues(ctx context.Context, instance *warmpool.WarmInstance) ([]string, error) {
-	names := append(secretNames(&instance.Spec.Template), secretNameFor(instance))
 	var values []string
-	for _, name := range names {
+	for _, name := range SecretsOf(instance) {
 		var secret corev1.Secret
 		if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: instance.Namespace, Name: name}, &secret); err != nil {
 			return nil, err

@@ -36,7 +36,7 @@ func (r *VastAccountReconciler) admit(ctx context.Context, in *rentInput, candid
 	if known && answer.err == nil && len(answer.offers) > 0 {
 		admission := planner.Admit(candidate, answer.offers, &in.state)
 		//warmpool:gate rent-at-a-fresh-price
-		if admission.Decision == planner.DecisionDeferred || r.Clock.Since(answer.at) < searchFresh {
+		if admission.Decision != planner.DecisionAdmitted || r.Clock.Since(answer.at) < searchFresh {
 			return admission, true
 		}
 		// An old answer may say why not, but never what to rent.

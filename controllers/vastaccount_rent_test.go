@@ -249,3 +249,27 @@ func TestNothingIsRentedBeforeTheUserIsWrittenDown(t *testing.T) {
 		t.Errorf("made %d rents afterwards, want one", rents)
 	}
 }
+
+// TestPoolsThatRehearseDoNotHoldUpOthers: a pass searches once. A dry run that
+// asked for fresh prices in each pass would take that search from pools that rent.
+func TestPoolsThatRehearseDoNotHoldUpOthers(t *testing.T) {
+	rehearsing, waiting, instance := testPool(), testInstance(), testInstance()
+	rehearsing.Name, rehearsing.UID, rehearsing.Spec.Mode = "try", "try", warmpool.PoolDryRun
+	rehearsing.Spec.Offers.GPUNames = []string{"RTX 4090"}
+	waiting.Name, waiting.UID, waiting.Spec.PoolRef.Name = "try-a", "uid-try", "try"
+	waiting.CreationTimestamp = metav1.NewTime(noon.Add(-time.Hour))
+	s := newStage(t, testAccount(), testPool(), rehearsing, waiting, instance)
+	query := admissionPool(rehearsing).Query
+	s.session().rememberSearch(query.Key(), searchAnswer{offers: []fleet.Offer{goodOffer()}, at: s.clock.Now().Add(-searchFresh - time.Second)})
+	if _, err := s.account.reconcileRent(t.Context(), s.request()); err != nil {
+		t.Fatal(err)
+	}
+	s.get(instance)
+	s.get(waiting)
+	if instance.Status.Rental == nil {
+		t.Errorf("the pool that rents got nothing: %+v", instance.Status)
+	}
+	if admission := waiting.Status.LastAdmission; admission == nil || admission.Decision != warmpool.DecisionDryRun || waiting.Status.Rental != nil {
+		t.Errorf("the pool that rehearses: %+v, want a dry run", admission)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,6 +42,12 @@ type WarmClaimReconciler struct {
 	Metrics ClaimRecorder
 	// Clock is the only clock.
 	Clock clock.WithTicker
+	// Decorate wraps the reconciler; nil leaves it as it is.
+	Decorate Decorate
+	// Writers is how many claims of a pool are written at the same time; 0 is 1.
+	Writers int
+
+	queues queueNews
 }
 
 // +kubebuilder:rbac:groups=warmpool.dev,resources=warmclaims,verbs=list;watch;patch
@@ -54,7 +61,7 @@ func (r *WarmClaimReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&warmpool.WarmClaim{}, handler.EnqueueRequestsFromMapFunc(poolOfClaim)).
 		Watches(&warmpool.WarmInstance{}, handler.EnqueueRequestsFromMapFunc(poolOfInstance)).
 		WithOptions(controllerOptions(concurrency, r.Clock)).
-		Complete(r)
+		Complete(r.Decorate.apply("warmclaim", "WarmPool", r))
 }
 
 func poolOfClaim(_ context.Context, object client.Object) []reconcile.Request {
@@ -76,10 +83,29 @@ type claimsInput struct {
 	claims    []warmpool.WarmClaim
 	instances []warmpool.WarmInstance
 	now       time.Time
+
+	// Several claims are written at the same time: mu guards what follows.
+	mu sync.Mutex
 	// again is true when a write lost a race, or not everything was written.
 	again bool
-	// lookAgainAt is when a claim that has ended is looked at once more, zero for never.
+	// lookAgainAt is when claims are looked at once more, zero for never.
 	lookAgainAt time.Time
+}
+
+// comeBack notes that something is left to do now.
+func (in *claimsInput) comeBack() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.again = true
+}
+
+// comeBackAt notes that something is left to do then.
+func (in *claimsInput) comeBackAt(at time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.lookAgainAt.IsZero() || at.Before(in.lookAgainAt) {
+		in.lookAgainAt = at
+	}
 }
 
 // Reconcile gathers, plans, journals the ends of claims, executes bindings and
@@ -91,6 +117,7 @@ func (r *WarmClaimReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	if in.isAboutNobody() {
+		r.queues.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	plan := planClaims(in)
@@ -212,7 +239,7 @@ func instancesOfPool(ctx context.Context, reader client.Reader, pool types.Names
 func (in *claimsInput) lostTheRace(ctx context.Context, err error, what string, values ...any) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		log.FromContext(ctx).V(1).Info(what, values...)
-		in.again = true
+		in.comeBack()
 		return nil
 	}
 	return err

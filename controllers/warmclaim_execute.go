@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"errors"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,47 +23,73 @@ const maxClaimWrites = 100
 // on: whoever extends a claim in that moment wins. It also holds the claims that
 // get an instance, so that none goes away without giving it back.
 func (r *WarmClaimReconciler) journalClaims(ctx context.Context, in *claimsInput, plan *planner.ClaimsPlan) error {
-	written := 0
+	var ending []*planner.ClaimVerdict
 	for k := range plan.Verdicts {
-		verdict := &plan.Verdicts[k]
-		claim := in.claim(verdict.UID)
-		if !verdict.Ends || claim == nil {
-			continue
-		}
-		if written++; written > maxClaimWrites {
-			in.again = true
-			break
-		}
-		holds, err := r.holdsAfterAll(ctx, in, claim)
-		if err != nil {
-			return err
-		}
-		//warmpool:gate lost-is-looked-at-again
-		if holds {
-			in.again = true
-			continue
-		}
-		before := claim.DeepCopy()
-		now := metav1.Time{Time: in.now}
-		claim.Status.FinishedTime, claim.Status.QueuePosition, claim.Status.ObservedGeneration = &now, 0, claim.Generation
-		claim.Status.Endpoint = ""
-		setClaimConditions(claim, verdict.Conditions, now)
-		if err := r.Client.Status().Update(ctx, claim); err != nil {
-			*claim = *before
-			if lost := in.lostTheRace(ctx, err, "Lost the right to end a claim", "claim", claim.Name); lost != nil {
-				return lost
-			}
-			continue
-		}
-		r.tellClaim(ctx, before, claim)
-	}
-	for k := range plan.Bind {
-		if claim := in.claim(plan.Bind[k].ClaimUID); claim != nil {
-			if err := r.holdClaim(ctx, in, claim); err != nil {
-				return err
-			}
+		if plan.Verdicts[k].Ends {
+			ending = append(ending, &plan.Verdicts[k])
 		}
 	}
+	if len(ending) > maxClaimWrites {
+		in.comeBack()
+		ending = ending[:maxClaimWrites]
+	}
+	return errors.Join(
+		r.forEach(len(ending), func(k int) error { return r.journalEnd(ctx, in, ending[k]) }),
+		r.forEach(len(plan.Bind), func(k int) error {
+			if claim := in.claim(plan.Bind[k].ClaimUID); claim != nil {
+				return r.holdClaim(ctx, in, claim)
+			}
+			return nil
+		}),
+	)
+}
+
+// forEach writes about several claims, at most Writers at the same time. What
+// fails for one of them keeps none of the others waiting.
+func (r *WarmClaimReconciler) forEach(count int, write func(k int) error) error {
+	failures := make([]error, count)
+	if r.Writers <= 1 || count <= 1 {
+		for k := range count {
+			failures[k] = write(k)
+		}
+		return errors.Join(failures...)
+	}
+	var writers errgroup.Group
+	writers.SetLimit(r.Writers)
+	for k := range count {
+		writers.Go(func() error {
+			failures[k] = write(k)
+			return nil
+		})
+	}
+	return errors.Join(writers.Wait(), errors.Join(failures...))
+}
+
+// journalEnd writes down the end of one claim.
+func (r *WarmClaimReconciler) journalEnd(ctx context.Context, in *claimsInput, verdict *planner.ClaimVerdict) error {
+	claim := in.claim(verdict.UID)
+	if claim == nil {
+		return nil
+	}
+	holds, err := r.holdsAfterAll(ctx, in, claim)
+	if err != nil {
+		return err
+	}
+	//warmpool:gate lost-is-looked-at-again
+	if holds {
+		in.comeBack()
+		return nil
+	}
+	before := claim.DeepCopy()
+	now := metav1.Time{Time: in.now}
+	claim.Status.FinishedTime, claim.Status.QueuePosition, claim.Status.ObservedGeneration = &now, 0, claim.Generation
+	claim.Status.Endpoint = ""
+	setClaimConditions(claim, verdict.Conditions, now)
+	if err := r.Client.Status().Update(ctx, claim); err != nil {
+		*claim = *before
+		return in.lostTheRace(ctx, err, "Lost the right to end a claim", "claim", claim.Name)
+	}
+	r.tellClaim(ctx, before, claim)
 	return nil
 }
 
@@ -97,25 +125,23 @@ func (r *WarmClaimReconciler) holdClaim(ctx context.Context, in *claimsInput, cl
 // executeClaims binds and releases. Each act is one write on the version of the
 // instance that was decided on: whoever else writes first wins.
 func (r *WarmClaimReconciler) executeClaims(ctx context.Context, in *claimsInput, plan *planner.ClaimsPlan) error {
-	for k := range plan.Bind {
-		binding := &plan.Bind[k]
-		claim, instance := in.claim(binding.ClaimUID), in.instance(binding.InstanceUID)
-		//warmpool:gate binding-needs-the-finalizer
-		if claim == nil || instance == nil || !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
-			continue
-		}
-		if err := r.bind(ctx, in, claim, instance); err != nil {
-			return err
-		}
-	}
-	for k := range plan.Release {
-		if instance := in.instance(plan.Release[k].InstanceUID); instance != nil {
-			if err := r.release(ctx, in, instance, &plan.Release[k]); err != nil {
-				return err
+	return errors.Join(
+		r.forEach(len(plan.Bind), func(k int) error {
+			binding := &plan.Bind[k]
+			claim, instance := in.claim(binding.ClaimUID), in.instance(binding.InstanceUID)
+			//warmpool:gate binding-needs-the-finalizer
+			if claim == nil || instance == nil || !controllerutil.ContainsFinalizer(claim, warmpool.FinalizerClaim) {
+				return nil
 			}
-		}
-	}
-	return nil
+			return r.bind(ctx, in, claim, instance)
+		}),
+		r.forEach(len(plan.Release), func(k int) error {
+			if instance := in.instance(plan.Release[k].InstanceUID); instance != nil {
+				return r.release(ctx, in, instance, &plan.Release[k])
+			}
+			return nil
+		}),
+	)
 }
 
 // bind gives an instance to a claim. This one write is the binding.

@@ -52,6 +52,10 @@ func (r *WarmClaimReconciler) ensureClaimSecret(ctx context.Context, claim *warm
 		},
 		Type: corev1.SecretTypeOpaque, Data: data,
 	}
+	// Almost always there is none, and looking first would be one more call.
+	if err := r.Client.Create(ctx, wanted.DeepCopy()); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
 	var there corev1.Secret
 	switch err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(wanted), &there); {
 	case apierrors.IsNotFound(err):

@@ -36,6 +36,8 @@ type WarmInstanceReconciler struct {
 	Clock clock.WithTicker
 	// Concurrency is how many instances are probed at the same time.
 	Concurrency int
+	// Decorate wraps the reconciler; nil leaves it as it is.
+	Decorate Decorate
 
 	memories probeMemories
 	clock    clockWatch
@@ -46,7 +48,7 @@ func (r *WarmInstanceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("warminstance").
 		For(&warmpool.WarmInstance{}).
 		WithOptions(controllerOptions(r.Concurrency, r.Clock)).
-		Complete(r)
+		Complete(r.Decorate.apply("warminstance", "WarmInstance", r))
 }
 
 // instanceInput is everything that one look at an instance is judged on.
@@ -120,7 +122,7 @@ func (r *WarmInstanceReconciler) healthInput(in *instanceInput) planner.HealthIn
 		IsReady:   isConditionTrue(status.Conditions, warmpool.ConditionReady),
 		IsStarted: isConditionTrue(status.Conditions, warmpool.ConditionStarted),
 		Claimed:   isHeld(in.instance), LastProofAt: timeOf(status.LastProofTime),
-		Recycling: holder != nil && !isHeld(in.instance) && !isRecycled(in.instance), EmptiedAt: emptiedAt(in.instance),
+		Recycling: holder != nil && !isHeld(in.instance) && !isRecycled(in.instance), EmptiedAt: in.emptiedAt(),
 		Deadlines: planner.HealthDeadlines{
 			ProvisioningSeconds: int64(lifecycle.ProvisioningDeadlineSeconds), StartupSeconds: int64(lifecycle.StartupDeadlineSeconds),
 		},

@@ -23,6 +23,10 @@ type probeMemory struct {
 	// password is read once, and again after it was refused.
 	password  string
 	authority []byte
+	// emptiedFor is the claim after which it was emptied last, emptiedAt when that
+	// was: the status has whole seconds, and a proof may be of the same one.
+	emptiedFor types.UID
+	emptiedAt  time.Time
 }
 
 // rentalFacts are the parts of a rental whose change is worth a look.

@@ -37,12 +37,16 @@ func recycleOf(instance *warmpool.WarmInstance) *warmpool.InstanceRecycle {
 }
 
 // emptiedAt is when nothing of the last claim was left, zero before.
-func emptiedAt(instance *warmpool.WarmInstance) time.Time {
-	recycle := recycleOf(instance)
-	if recycle == nil {
+func (in *instanceInput) emptiedAt() time.Time {
+	recycle := recycleOf(in.instance)
+	switch {
+	case recycle == nil || recycle.EmptiedTime == nil:
 		return time.Time{}
+	case in.memory.emptiedFor == in.instance.Spec.ClaimRef.UID:
+		return in.memory.emptiedAt
+	default:
+		return recycle.EmptiedTime.Time
 	}
-	return timeOf(recycle.EmptiedTime)
 }
 
 // isRecycled is true once it has proved itself after its last claim.
@@ -63,6 +67,7 @@ func (r *WarmInstanceReconciler) recycle(ctx context.Context, in *instanceInput,
 	}
 	in.recycle = &recycleStep{emptied: true}
 	in.health.EmptiedAt = r.Clock.Now()
+	in.memory.emptiedFor, in.memory.emptiedAt = in.instance.Spec.ClaimRef.UID, in.health.EmptiedAt
 	in.health.Tried = planner.ActionProbe
 	r.probe(ctx, in, target)
 	return true

@@ -42,6 +42,8 @@ type WarmPoolReconciler struct {
 	LastTrustedSweep func(account types.NamespacedName) time.Time
 	// Clock is the only clock.
 	Clock clock.WithTicker
+	// Decorate wraps the reconciler; nil leaves it as it is.
+	Decorate Decorate
 
 	clock clockWatch
 }
@@ -55,7 +57,7 @@ func (r *WarmPoolReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&warmpool.WarmClaim{}, handler.EnqueueRequestsFromMapFunc(poolOfClaim), builder.WithPredicates(predicate.Funcs{UpdateFunc: claimMoved})).
 		Watches(&warmpool.VastAccount{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfAccount)).
 		WithOptions(controllerOptions(concurrency, r.Clock)).
-		Complete(r)
+		Complete(r.Decorate.apply("warmpool", "WarmPool", r))
 }
 
 func poolOfInstance(_ context.Context, object client.Object) []reconcile.Request {

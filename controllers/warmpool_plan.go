@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
@@ -191,10 +192,13 @@ func healthBudget(instances []warmpool.WarmInstance, pool *warmpool.WarmPool) pl
 	return planner.ComputeHealthBudget(counted, percentOf(pool.Spec.Remediation.MaxUnhealthy))
 }
 
+// budgetInstance is an instance as the health budget sees it. One that is being
+// recycled answers, and is not ready on purpose: it does not fail.
 func budgetInstance(instance *warmpool.WarmInstance) planner.BudgetInstance {
+	ready := meta.FindStatusCondition(instance.Status.Conditions, warmpool.ConditionReady)
 	return planner.BudgetInstance{
 		Name: instance.Name, WasReady: instance.Status.ReadyTime != nil, Deleting: !instance.DeletionTimestamp.IsZero(),
-		Healthy: meta.IsStatusConditionTrue(instance.Status.Conditions, warmpool.ConditionReady),
+		Healthy: ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == planner.HealthRecycling),
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	_ "time/tzdata" // budgets and schedules name IANA zones, and an image from scratch has none
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities, where the system has none
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/warmpool-dev/warmpool/internal/operator"
 	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/version"
 )
 
 func main() {
@@ -37,6 +40,9 @@ func main() {
 const gcPercent = 50
 
 func run(ctx context.Context) error {
+	if version.IsAsked(os.Args[1:]) {
+		return version.Print(os.Stdout, "manager")
+	}
 	if len(os.Args) > 1 {
 		if command, found := commands()[os.Args[1]]; found {
 			return command(ctx, os.Args[2:])

@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities, where the system has none
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -29,6 +30,7 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/legacyapi"
 	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/version"
 )
 
 func main() {
@@ -39,6 +41,9 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	if version.IsAsked(os.Args[1:]) {
+		return version.Print(os.Stdout, "sidecar")
+	}
 	// The other thing that this program does is verifying an audit log, of whatever component.
 	if len(os.Args) > 2 && os.Args[1] == "audit" && os.Args[2] == "verify" {
 		return audit.VerifyCommand(ctx, os.Stdout, os.Args[3:], os.LookupEnv)

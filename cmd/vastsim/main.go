@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/warmpool-dev/warmpool/internal/simulator"
+	"github.com/warmpool-dev/warmpool/internal/version"
 )
 
 func main() {
@@ -36,6 +37,9 @@ type ready struct {
 
 // run serves until the context ends.
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), out io.Writer) error {
+	if version.IsAsked(args) {
+		return version.Print(out, "vastsim")
+	}
 	opts, err := parse(args, lookup, out)
 	if err != nil {
 		return err

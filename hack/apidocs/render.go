@@ -17,8 +17,13 @@ Every field of every kind, with its default and the rules that the API server en
 The same text is in ` + "`kubectl explain`" + `: try ` + "`kubectl explain warmpool.spec --recursive`" + `.
 What the conditions and their reasons mean is in [conditions.md](conditions.md).
 
-Conventions: money is a decimal string in US dollars with its unit in the field's name, durations are whole seconds,
-` + "`[]`" + ` marks the items of a list and ` + "`{}`" + ` the values of a map. A field without a default may be left out unless it is marked required.
+How to read the tables:
+
+- ` + "`[]`" + ` marks the items of a list and ` + "`{}`" + ` the values of a map. A field without a default may be left out unless it is marked required.
+- The type "dollars" is a text with an amount of US dollars, such as ` + "`\"1.50\"`" + `: below a million, with six decimals at most. In YAML it needs its quotes. What is reported in a status may be negative.
+- Durations are whole seconds, and money and memory have their unit in the field's name.
+- "list by name" says how server-side apply merges a list: two writers can each own items of it. A "set" has no item twice.
+- A status is written by Warmpool alone, so that its tables have no defaults and no rules.
 `
 
 // renderPage returns the whole reference in Markdown.
@@ -28,7 +33,8 @@ func renderPage(crds []apiextensionsv1.CustomResourceDefinition) string {
 	page.WriteString("\n")
 	for _, crd := range crds {
 		kind := crd.Spec.Names.Kind
-		fmt.Fprintf(&page, "- [%s](#%s)\n", kind, strings.ToLower(kind))
+		anchor := strings.ToLower(kind)
+		fmt.Fprintf(&page, "- [%s](#%s): [spec](#%s-spec), [status](#%s-status)\n", kind, anchor, anchor, anchor)
 	}
 	for _, crd := range crds {
 		for _, version := range crd.Spec.Versions {
@@ -90,15 +96,38 @@ func renderPart(page *strings.Builder, kind, part string, props apiextensionsv1.
 	if rules := ruleTexts(props); len(rules) > 0 {
 		fmt.Fprintf(page, "Rules across fields: %s.\n\n", strings.Join(rules, "; "))
 	}
+	rows := withoutRepeats(kind, part, fieldRows(props, ""))
+	if part == "status" {
+		page.WriteString("| field | type | meaning |\n|---|---|---|\n")
+		for _, row := range rows {
+			fmt.Fprintf(page, "| %s | %s | %s |\n", code(row.path), cell(row.typeName), cell(row.description))
+		}
+		return
+	}
 	page.WriteString("| field | type | default | rules | meaning |\n|---|---|---|---|---|\n")
-	for _, row := range fieldRows(props, "") {
-		fmt.Fprintf(page, "| %s | %s | %s | %s | %s |\n", code(row.path), cell(row.typeName), row.defaultValue, row.rules, cell(row.description))
+	for _, row := range rows {
+		fmt.Fprintf(page, "| %s | %s | %s | %s | %s |\n", code(row.path), cell(row.typeName), row.defaultValue, row.rules, cell(row.description)+row.link)
 	}
 }
 
-// fieldRow is one line of a table; defaultValue and rules are Markdown already.
+// withoutRepeats leaves out what another table shows: the template of a
+// WarmInstance is a copy of its pool's.
+func withoutRepeats(kind, part string, rows []fieldRow) []fieldRow {
+	const copied = "template"
+	if kind != "WarmInstance" || part != "spec" {
+		return rows
+	}
+	for k := range rows {
+		if rows[k].path == copied {
+			rows[k].link = " Its fields are those of [`template` of a WarmPool](#warmpool-spec)."
+		}
+	}
+	return slices.DeleteFunc(rows, func(row fieldRow) bool { return strings.HasPrefix(row.path, copied+".") })
+}
+
+// fieldRow is one line of a table; defaultValue, rules and link are Markdown already.
 type fieldRow struct {
-	path, typeName, defaultValue, rules, description string
+	path, typeName, defaultValue, rules, description, link string
 }
 
 // fieldRows flattens a schema: each field in alphabetical order, its children after it.
@@ -162,6 +191,8 @@ func typeName(field apiextensionsv1.JSONSchemaProps) string {
 		return "map of " + typeName(*field.AdditionalProperties.Schema)
 	case field.Format == "date-time":
 		return "time"
+	case isMoney(field):
+		return "dollars"
 	case field.Type == "":
 		return "any"
 	default:

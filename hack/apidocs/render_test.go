@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,6 +43,10 @@ spec:
                 type: string
                 default: "1.50"
                 pattern: ^(0|1)$
+              limit:
+                type: string
+                maxLength: 13
+                pattern: ^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$
               mode:
                 type: string
                 enum: [Active, Paused]
@@ -80,7 +85,9 @@ func TestRenderPage(t *testing.T) {
 		"items of a list":      "| `parts[].name` | string |  | required; 1 to 9 characters |  |",
 		"map":                  "| `labels` | map of string |  | at most 2 entries |  |",
 		"CEL rule for people":  "Rules across fields: size must be positive.\n",
-		"status has a table":   "### Widget status",
+		"money in words":       "| `limit` | dollars |  |  |  |",
+		"status has a table":   "### Widget status\n\n| field | type | meaning |",
+		"contents":             "- [Widget](#widget): [spec](#widget-spec), [status](#widget-status)\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(page, want) {
@@ -90,6 +97,16 @@ func TestRenderPage(t *testing.T) {
 	}
 	if strings.Contains(page, "conditions[].reason") {
 		t.Error("the standard fields of conditions are repeated in the page")
+	}
+}
+
+func TestTheTemplateOfAnInstanceIsShownOnce(t *testing.T) {
+	rows := []fieldRow{{path: "poolRef"}, {path: "template"}, {path: "template.image"}}
+	if got := withoutRepeats("WarmInstance", "spec", slices.Clone(rows)); len(got) != 2 || !strings.Contains(got[1].link, "#warmpool-spec") {
+		t.Errorf("of an instance: %+v, want the template alone, with a link", got)
+	}
+	if got := withoutRepeats("WarmPool", "spec", rows); len(got) != len(rows) {
+		t.Errorf("of a pool: %+v, want all", got)
 	}
 }
 

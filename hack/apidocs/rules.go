@@ -22,9 +22,23 @@ func fieldRules(field apiextensionsv1.JSONSchemaProps) []string {
 	return append(rules, ruleTexts(field)...)
 }
 
+// The patterns of amounts of money in the API: what is asked for, and what is reported.
+const (
+	moneyPattern    = `^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$`
+	reportedPattern = `^-?[0-9]{1,15}(\.[0-9]{1,6})?$`
+)
+
+// isMoney is true for amounts, whose form the page explains once.
+func isMoney(field apiextensionsv1.JSONSchemaProps) bool {
+	return field.Pattern == moneyPattern || field.Pattern == reportedPattern
+}
+
 // valueRules returns the limits of one value.
 func valueRules(field apiextensionsv1.JSONSchemaProps) []string {
 	var rules []string
+	if isMoney(field) {
+		return nil
+	}
 	if len(field.Enum) > 0 {
 		values := make([]string, 0, len(field.Enum))
 		for _, value := range field.Enum {

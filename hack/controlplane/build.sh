@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Builds a Kubernetes control plane from Go modules: etcd, kube-apiserver and
-# kubectl, at the versions that go.mod beside this file pins.
+# Builds Kubernetes from Go modules, at the versions that go.mod beside this file
+# pins: the control plane that tests and make run use (etcd, kube-apiserver,
+# kubectl), and what a node that runs pods needs besides (kube-controller-manager,
+# kube-scheduler, kubelet, kube-proxy).
 #
-#   hack/controlplane/build.sh DIRECTORY [etcd] [kube-apiserver] [kubectl]
+#   hack/controlplane/build.sh DIRECTORY [PROGRAM ...]
 #
-# Without names it builds all three. Nothing is downloaded but Go modules.
+# Without names it builds the first three. Nothing is downloaded but Go modules.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ $# -lt 1 ]; then
-  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 directory=$1
@@ -34,8 +36,14 @@ for program in "$@"; do
   kubectl)
     "$here/../build-tool.sh" "$here" k8s.io/kubernetes/cmd/kubectl "$directory/kubectl" \
       "about 2 minutes on two cores, once" "$stamp" ;;
+  kube-controller-manager)
+    "$here/../build-tool.sh" "$here" "k8s.io/kubernetes/cmd/$program" "$directory/$program" \
+      "about 3 minutes on two cores, once" "$stamp" ;;
+  kube-scheduler | kubelet | kube-proxy)
+    "$here/../build-tool.sh" "$here" "k8s.io/kubernetes/cmd/$program" "$directory/$program" \
+      "about 1 minute on two cores, once" "$stamp" ;;
   *)
-    echo "$program is no part of this control plane; ask for etcd, kube-apiserver or kubectl." >&2
+    echo "$program is no part of this; ask for etcd, kube-apiserver, kubectl, kube-controller-manager, kube-scheduler, kubelet or kube-proxy." >&2
     exit 2 ;;
   esac
 done

@@ -45,6 +45,11 @@ func findLayout(options *settings) (*layout, error) {
 	if options.once {
 		place.run = filepath.Join(place.run, "once")
 	}
+	if options.directory != "" {
+		if place.run, err = filepath.Abs(options.directory); err != nil {
+			return nil, fmt.Errorf("finding --directory: %w", err)
+		}
+	}
 	place.state = filepath.Join(place.run, "state")
 	if options.real {
 		place.state = filepath.Join(place.run, "real")
@@ -98,6 +103,7 @@ func (l *layout) shown(path string) string {
 
 // kubeconfig, log and so on name the files of a run.
 func (l *layout) kubeconfig() string     { return filepath.Join(l.run, "kubeconfig") }
+func (l *layout) targets() string        { return filepath.Join(l.run, "prometheus.json") }
 func (l *layout) log(name string) string { return filepath.Join(l.run, name+".log") }
 
 // kubectl returns the kubectl of the PATH, or else the one that was built.

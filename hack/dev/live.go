@@ -128,9 +128,10 @@ func (s *stack) welcome() {
 	if s.sidecar != nil {
 		say(`export ADMIN_API_KEY=$(kubectl get secret warmpool-credentials -o jsonpath='{.data.ADMIN_API_KEY}' | base64 -d)`, "")
 		say(`curl -H "x-admin-key: $ADMIN_API_KEY" `+s.sidecar.URL+"/api/proxy/admin/warm-pool", "the legacy HTTP API")
-		say("open "+s.sidecar.URL+"/admin/warm-pool", "the admin page; sign in with $ADMIN_API_KEY")
+		say("echo $ADMIN_API_KEY", "sign in with it at "+s.sidecar.URL+"/admin/warm-pool, the admin page")
 	}
 	say("tail -f "+s.place.shown(s.place.log("manager")), "the manager's log")
 	say("curl "+s.operator.metricsURL(), "its metrics")
+	say("cat "+s.place.shown(s.place.targets()), "the targets of a Prometheus beside it (file_sd_configs)")
 	s.out.say("")
 }

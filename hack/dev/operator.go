@@ -20,6 +20,8 @@ type operatorProcess struct {
 	spec  process.Spec
 	grace time.Duration
 	say   func(format string, arguments ...any)
+	// targets is told where the metrics are.
+	targets *scrapeTargets
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -44,7 +46,7 @@ func (s *stack) startOperator(ctx context.Context, env []string, vastURL string)
 		patience = 30 * time.Second
 	}
 	o := &operatorProcess{
-		say: s.out.say, grace: patience + 5*time.Second, ended: make(chan struct{}),
+		say: s.out.say, targets: s.targets, grace: patience + 5*time.Second, ended: make(chan struct{}),
 		spec: process.Spec{
 			Name: "the manager", Program: filepath.Join(s.place.binaries, "manager"), Directory: s.place.root,
 			Environment: append(slices.Clip(env), saltVariable+"="+salt), Log: s.place.log("manager"),
@@ -83,6 +85,9 @@ func (o *operatorProcess) start(ctx context.Context) error {
 	started, err := process.Start(&spec)
 	if err != nil {
 		return err
+	}
+	if err := o.targets.set("warmpool-manager", metrics); err != nil {
+		o.say("%v", err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

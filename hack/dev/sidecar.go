@@ -59,18 +59,18 @@ func (s *stack) startSidecar(ctx context.Context, env []string, key string) (*si
 	if err != nil {
 		return nil, err
 	}
-	free, err := localplane.FreePorts(ctx, 1)
+	free, err := localplane.FreePorts(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
-	healthPort := free[0]
+	healthPort, metrics := free[0], net.JoinHostPort(localplane.Loopback, free[1])
 	started := &sidecar{
 		URL: "http://localhost:" + port, ready: "http://" + net.JoinHostPort(localplane.Loopback, healthPort) + "/readyz", key: key,
 	}
 	arguments := []string{
 		"--kubeconfig=" + filepath.Join(s.place.state, "sidecar.kubeconfig"), "--pool=" + namespace + "/" + poolName,
 		"--deployment=" + namespace + "/warmpool-manager", "--bind-address=" + net.JoinHostPort(localplane.Loopback, port),
-		"--metrics-bind-address=0", "--health-probe-bind-address=" + net.JoinHostPort(localplane.Loopback, healthPort),
+		"--metrics-bind-address=" + metrics, "--health-probe-bind-address=" + net.JoinHostPort(localplane.Loopback, healthPort),
 		"--audit-dir=" + s.place.audit(), "--shutdown-timeout=" + sidecarPatience.String(),
 	}
 	if s.options.verbose {
@@ -82,6 +82,9 @@ func (s *stack) startSidecar(ctx context.Context, env []string, key string) (*si
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := s.targets.set("warmpool-sidecar", metrics); err != nil {
+		s.out.say("%v", err)
 	}
 	// What it was started for goes on without it.
 	watched, cancel := context.WithCancel(context.WithoutCancel(ctx))

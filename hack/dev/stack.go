@@ -25,13 +25,17 @@ type stack struct {
 	operator *operatorProcess
 	sidecar  *sidecar // nil when it was not asked for
 	cluster  *cluster
+	targets  *scrapeTargets
 	failed   chan error
 	// keepState leaves the database for the next run: rentals may still bill.
 	keepState bool
 }
 
 func newStack(options *settings, place *layout, out *console, secrets dotEnv) *stack {
-	return &stack{options: options, place: place, out: out, secrets: secrets, started: time.Now(), failed: make(chan error, 4)}
+	return &stack{
+		options: options, place: place, out: out, secrets: secrets, started: time.Now(), failed: make(chan error, 4),
+		targets: newScrapeTargets(place.targets()),
+	}
 }
 
 // start starts everything in order. What it started stays when it fails; the
@@ -143,6 +147,7 @@ func (s *stack) stop(ctx context.Context) (*witness, error) {
 	if !s.keepState {
 		failures = append(failures, os.RemoveAll(s.place.state))
 	}
+	failures = append(failures, s.targets.remove())
 	if err := os.Remove(s.place.kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		failures = append(failures, err)
 	}

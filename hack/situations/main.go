@@ -40,6 +40,10 @@ type program struct {
 	// out is the page to write, only the situations to bring about.
 	out  string
 	only []string
+	// objects is a directory for the objects of each situation; empty writes none.
+	objects string
+	// plugin is kubectl warmpool.
+	plugin string
 	// speed is how many seconds of the operator pass in one of the wall.
 	speed int64
 	// verbose prints the operator's log.
@@ -50,6 +54,8 @@ type program struct {
 func (p *program) parse(arguments []string) error {
 	flags := flag.NewFlagSet("situations", flag.ContinueOnError)
 	flags.StringVar(&p.out, "out", filepath.Join("docs", "reference", "situations.md"), "page to write; - prints it")
+	flags.StringVar(&p.objects, "objects", "", "directory for the objects of each situation as YAML, from which the tests of kubectl warmpool are made; by default none is written")
+	flags.StringVar(&p.plugin, "plugin", filepath.Join("bin", "kubectl-warmpool"), "the program kubectl warmpool")
 	flags.Int64Var(&p.speed, "speed", defaultSpeed, "seconds of the operator and of Vast.ai in one second; above 1 ages are shorter than the times in the page say")
 	flags.BoolVar(&p.verbose, "verbose", false, "print the operator's log")
 	only := flags.String("only", "", "comma-separated names of the situations to bring about; by default all")
@@ -86,6 +92,7 @@ func (p *program) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stage.plugin, stage.objects = p.plugin, p.objects
 	defer stage.close()
 	stop := stage.startOperator(ctx, p.verbose)
 	defer stop()

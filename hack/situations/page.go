@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -14,7 +16,7 @@ const header = `<!-- Written by "make situations". Change hack/situations, or th
 
 # Situations
 
-What ` + "`kubectl`" + ` shows of a pool, an instance and an account in the situations that people meet, word for word as a run of the operator on
+What ` + "`kubectl`" + ` and ` + "`kubectl warmpool why`" + ` show of a pool, an instance and an account in the situations that people meet, word for word as a run of the operator on
 a real API server and [simulated](simulator.md) Vast.ai accounts printed it. Every message says what happened, why, and what to do;
 [Conditions and reasons](conditions.md) has all of them, [Find out what is wrong](../guides/troubleshooting.md) the way from a symptom to its cause.
 
@@ -72,6 +74,9 @@ func (s *stage) show(ctx context.Context, namespace string, instance func(*warmp
 	if name == "" {
 		return "", fmt.Errorf("showing %s: %w", namespace, errNoInstance)
 	}
+	if err = s.keepObjects(ctx, namespace); err != nil {
+		return "", err
+	}
 	var page strings.Builder
 	for _, arguments := range [][]string{
 		{"get", "warmpools"},
@@ -81,13 +86,30 @@ func (s *stage) show(ctx context.Context, namespace string, instance func(*warmp
 		{"describe", "wi", name},
 		{"describe", "va", accountName},
 	} {
-		output, err := s.run(ctx, namespace, "", arguments...)
-		if err != nil {
-			return "", err
+		output, runErr := s.run(ctx, namespace, "", arguments...)
+		if runErr != nil {
+			return "", runErr
 		}
 		fmt.Fprintf(&page, "```\n$ kubectl %s\n%s\n```\n\n", strings.Join(arguments, " "), trimmedLines(output))
 	}
-	return strings.TrimRight(page.String(), "\n") + "\n", nil
+	output, err := s.runProgram(ctx, s.plugin, namespace, "", "why", poolName)
+	if err != nil {
+		return "", fmt.Errorf("%w; run 'make build'", err)
+	}
+	fmt.Fprintf(&page, "```\n$ kubectl warmpool why %s\n%s\n```\n", poolName, trimmedLines(output))
+	return page.String(), nil
+}
+
+// keepObjects writes the objects of a situation to a file, if that is asked for.
+func (s *stage) keepObjects(ctx context.Context, namespace string) error {
+	if s.objects == "" {
+		return nil
+	}
+	text, err := s.run(ctx, namespace, "", "get", "va,wp,wi,wc", "-o", "yaml")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.objects, namespace+".yaml"), []byte(text), 0o644) //nolint:gosec // test data is for everybody
 }
 
 // trimmedLines drops the blanks at the ends of lines, which kubectl prints and

@@ -45,10 +45,13 @@ const (
 // stage is where the situations are brought about: one control plane with one
 // operator, and a Vast.ai for each.
 type stage struct {
-	plane      *testkit.ControlPlane
-	clock      *testkit.ScaledClock
-	directory  string
-	kubectl    string
+	plane     *testkit.ControlPlane
+	clock     *testkit.ScaledClock
+	directory string
+	kubectl   string
+	// plugin is kubectl warmpool; objects is where objects are written to, if anywhere.
+	plugin     string
+	objects    string
 	kubeconfig string
 
 	mu       sync.Mutex
@@ -240,12 +243,17 @@ func (s *sight) summary() string {
 
 // run runs kubectl in a namespace and returns what it printed.
 func (s *stage) run(ctx context.Context, namespace, input string, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, s.kubectl, append([]string{"--kubeconfig", s.kubeconfig, "--namespace", namespace}, arguments...)...) //nolint:gosec // the developer's own kubectl
+	return s.runProgram(ctx, s.kubectl, namespace, input, arguments...)
+}
+
+// runProgram runs kubectl, or a program with the same flags.
+func (s *stage) runProgram(ctx context.Context, program, namespace, input string, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, program, append([]string{"--kubeconfig", s.kubeconfig, "--namespace", namespace}, arguments...)...) //nolint:gosec // the developer's own kubectl
 	command.Stdin = strings.NewReader(input)
 	var output, trouble bytes.Buffer
 	command.Stdout, command.Stderr = &output, &trouble
 	if err := command.Run(); err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, trouble.String())
+		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(arguments, " "), err, trouble.String())
 	}
 	return output.String(), nil
 }

@@ -70,6 +70,14 @@ func newRecorder(registry prometheus.Registerer) (*recorder, error) {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
 	}
+	// A counter that begins at its first failures would hide them: a rate needs
+	// the 0 before.
+	for _, reason := range []string{"missing", "wrong", "in_url", "not_configured", "not_local", "locked"} {
+		r.denied.WithLabelValues(reason)
+	}
+	for _, reason := range []string{"unreachable", "untrusted", "cut"} {
+		r.proxied.WithLabelValues(reason)
+	}
 	return r, nil
 }
 

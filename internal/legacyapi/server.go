@@ -155,7 +155,7 @@ const checkPatience = 5 * time.Second
 
 // Check says whether key is the admin key of now, in constant time, and whose
 // fingerprint it has. While the Secret cannot be read, the last key that was
-// known counts, for half a minute.
+// known counts, for half a minute. A key that is not right is counted.
 func (s *Server) Check(ctx context.Context, key string) (actor string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
@@ -164,7 +164,11 @@ func (s *Server) Check(ctx context.Context, key string) (actor string, ok bool) 
 		s.log.Error(err, "The admin key cannot be read, so no key is accepted")
 	}
 	wanted := values[keyAdmin]
-	return string(s.options.Audit.Fingerprint(key)), CheckAdminKey(wanted) == nil && sameSecret(key, wanted)
+	ok = CheckAdminKey(wanted) == nil && sameSecret(key, wanted)
+	if !ok {
+		s.metrics.denied.WithLabelValues("wrong").Inc()
+	}
+	return string(s.options.Audit.Fingerprint(key)), ok
 }
 
 // Close drops the connections to rented instances.

@@ -65,6 +65,10 @@ type Settings struct {
 	Enter func(program string) []string
 	// APIArguments are added to those of the API server.
 	APIArguments []string
+	// Pods makes the API server one of a cluster that runs pods: they have service
+	// accounts, whose tokens somebody else's controllers make, and find the API
+	// server at the first address of the service range.
+	Pods bool
 }
 
 // Plane is a running etcd and kube-apiserver.
@@ -153,8 +157,8 @@ func (p *Plane) prepare() error {
 	return writeServiceAccountKey(p.settings.State)
 }
 
-// writeServiceAccountKey makes the key that the API server insists on; no
-// service account uses it here.
+// writeServiceAccountKey makes the key of service accounts, which the API server
+// insists on.
 func writeServiceAccountKey(directory string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -182,14 +186,18 @@ func (p *Plane) StartAPIServer(ctx context.Context) (err error) {
 		port = free[0]
 	}
 	p.URL = "https://" + net.JoinHostPort(address, port)
-	p.API, err = p.run(p.API != nil, "kube-apiserver", append([]string{
-		"--etcd-servers=" + p.settings.EtcdURL, "--bind-address=" + address, "--advertise-address=" + address, "--secure-port=" + port,
-		"--cert-dir=certificates", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24",
-		"--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--anonymous-auth=false",
+	workload := []string{"--endpoint-reconciler-type=lease"}
+	if !p.settings.Pods {
 		// Nothing here makes the tokens that this admission would ask for.
-		"--disable-admission-plugins=ServiceAccount", "--service-account-issuer=" + p.URL,
+		workload = []string{"--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"}
+	}
+	p.API, err = p.run(p.API != nil, "kube-apiserver", append(append([]string{
+		"--etcd-servers=" + p.settings.EtcdURL, "--bind-address=" + address, "--advertise-address=" + address, "--secure-port=" + port,
+		"--cert-dir=certificates", "--service-cluster-ip-range=10.0.0.0/24",
+		"--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--anonymous-auth=false",
+		"--service-account-issuer=" + p.URL,
 		"--service-account-key-file=sa.key", "--service-account-signing-key-file=sa.key",
-	}, p.settings.APIArguments...)...)
+	}, workload...), p.settings.APIArguments...)...)
 	if err != nil {
 		return err
 	}

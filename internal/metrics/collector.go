@@ -21,26 +21,28 @@ type Collector struct {
 	reader  client.Reader
 	clock   clock.PassiveClock
 	context func() context.Context
+	leads   func() bool
 	descs   map[string]*prometheus.Desc
 }
 
 // NewCollector reads the objects through reader, which should be a cache. The
-// context function gives the context that a scrape belongs to.
-func NewCollector(reader client.Reader, now clock.PassiveClock, scrapeContext func() context.Context) *Collector {
+// context function gives the context that a scrape belongs to; leads says
+// whether this process may act.
+func NewCollector(reader client.Reader, now clock.PassiveClock, scrapeContext func() context.Context, leads func() bool) *Collector {
 	descs := map[string]*prometheus.Desc{}
 	for _, d := range Descriptions() {
 		descs[d.Name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
 	}
-	return &Collector{reader: reader, clock: now, context: scrapeContext, descs: descs}
+	return &Collector{reader: reader, clock: now, context: scrapeContext, leads: leads, descs: descs}
 }
 
 // collected names the metrics that Collect sends; the others are counters.
 func collected() []string {
 	return []string{
-		nameReplicas, nameDesired, nameClaims, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
+		namePoolInfo, nameReplicas, nameDesired, nameMinimum, nameClaims, namePoolCommitted, namePoolObserved, namePoolCeiling, namePoolHeadroom, nameFailures,
 		namePoolToday, namePoolMonth, namePoolProjected, nameAccountToday, nameAccountMonth, nameAccountProject, nameLedgerAge, nameCorrection,
-		nameCondition, nameUnknownRents, nameTerminatingAge, nameAccountBalance, nameAccountCommit, nameAccountCeiling,
-		nameAccountList, nameLeaks, nameListTrusted, nameBlocked,
+		nameCondition, nameUnknownRents, nameUnknownAge, nameTerminatingAge, nameLeading, nameAccountBalance, nameAccountCommit, nameAccountCeiling,
+		nameAccountList, nameLeaks, nameListTrusted, nameSweepAge, nameBlocked,
 	}
 }
 
@@ -66,9 +68,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 			return
 		}
 	}
-	oldest, states := c.oldestTerminating(instances.Items), claimStates(claims.Items)
+	out <- prometheus.MustNewConstMetric(c.descs[nameLeading], prometheus.GaugeValue, oneIf(c.leads()))
+	oldest, states := c.oldest(instances.Items), claimStates(claims.Items)
 	for k := range pools.Items {
-		c.collectPool(out, &pools.Items[k], oldest)
+		pool := &pools.Items[k]
+		c.collectPool(out, pool, oldest[poolName{pool.Namespace, pool.Name}])
 	}
 	for k := range pools.Items {
 		pool := &pools.Items[k]
@@ -112,23 +116,34 @@ func claimStates(claims []warmpool.WarmClaim) map[poolName]map[string]int {
 
 type poolName struct{ namespace, name string }
 
-// oldestTerminating finds, per pool, how long the oldest deletion lasts.
-func (c *Collector) oldestTerminating(instances []warmpool.WarmInstance) map[poolName]float64 {
-	oldest := map[poolName]float64{}
+// ages are those of what a pool waits for, in seconds.
+type ages struct{ terminating, unknown float64 }
+
+// oldest finds, per pool, how long the oldest deletion and the oldest rent of
+// unknown outcome last.
+func (c *Collector) oldest(instances []warmpool.WarmInstance) map[poolName]ages {
+	oldest := map[poolName]ages{}
 	for k := range instances {
 		instance := &instances[k]
-		if instance.DeletionTimestamp.IsZero() {
-			continue
-		}
 		key := poolName{instance.Namespace, instance.Spec.PoolRef.Name}
-		oldest[key] = max(oldest[key], c.clock.Since(instance.DeletionTimestamp.Time).Seconds())
+		found := oldest[key]
+		if !instance.DeletionTimestamp.IsZero() {
+			found.terminating = max(found.terminating, c.clock.Since(instance.DeletionTimestamp.Time).Seconds())
+		}
+		for _, attempt := range instance.Status.Attempts {
+			if attempt.Outcome == warmpool.AttemptUnknown || attempt.Outcome == warmpool.AttemptPending {
+				found.unknown = max(found.unknown, c.clock.Since(attempt.StartedTime.Time).Seconds())
+			}
+		}
+		oldest[key] = found
 	}
 	return oldest
 }
 
-func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.WarmPool, oldest map[poolName]float64) {
+func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.WarmPool, oldest ages) {
 	gauge := c.sender(out, pool.Namespace, pool.Name)
 	status := &pool.Status
+	gauge(namePoolInfo, 1, pool.Spec.AccountRef.Name, string(pool.Spec.Mode))
 	for state, count := range map[string]int32{
 		"ready": status.ReadyReplicas, "claimed": status.ClaimedReplicas, "pending": status.PendingReplicas,
 		"provisioning": status.ProvisioningReplicas, "unhealthy": status.UnhealthyReplicas,
@@ -138,6 +153,13 @@ func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.War
 	}
 	if pool.Spec.Replicas != nil {
 		gauge(nameDesired, float64(*pool.Spec.Replicas))
+	}
+	switch {
+	case pool.Spec.MinReadyReplicas != nil:
+		gauge(nameMinimum, float64(*pool.Spec.MinReadyReplicas))
+	case pool.Spec.Replicas != nil:
+		gauge(nameMinimum, float64(*pool.Spec.Replicas))
+	default:
 	}
 	gauge(namePoolCommitted, dollars(string(status.Cost.CommittedUSDPerHour)))
 	gauge(namePoolObserved, dollars(string(status.Cost.ObservedUSDPerHour)))
@@ -150,14 +172,18 @@ func (c *Collector) collectPool(out chan<- prometheus.Metric, pool *warmpool.War
 	}
 	gauge(nameFailures, float64(status.Failures.Consecutive))
 	gauge(nameUnknownRents, float64(status.UnknownReplicas))
-	gauge(nameTerminatingAge, oldest[poolName{pool.Namespace, pool.Name}])
+	gauge(nameUnknownAge, oldest.unknown)
+	gauge(nameTerminatingAge, oldest.terminating)
 	c.collectConditions(out, "WarmPool", pool, status.Conditions)
 }
 
 func (c *Collector) collectAccount(out chan<- prometheus.Metric, account *warmpool.VastAccount) {
 	gauge := c.sender(out, account.Namespace, account.Name)
 	status := &account.Status
-	gauge(nameAccountBalance, dollars(string(status.BalanceUSD)))
+	// 0 would look as if there were no credit.
+	if status.BalanceUSD != "" {
+		gauge(nameAccountBalance, dollars(string(status.BalanceUSD)))
+	}
 	gauge(nameAccountCommit, dollars(string(status.CommittedUSDPerHour)))
 	gauge(nameAccountCeiling, dollars(string(account.Spec.CeilingUSDPerHour)))
 	c.collectLedger(gauge, status)
@@ -165,11 +191,10 @@ func (c *Collector) collectAccount(out chan<- prometheus.Metric, account *warmpo
 	gauge(nameAccountList, float64(status.Instances.Foreign), "foreign")
 	gauge(nameLeaks, float64(len(status.SuspectedLeaks)))
 	gauge(nameBlocked, float64(len(status.BlockedMachines)))
-	trusted := 0.0
-	if status.LastSweep != nil && status.LastSweep.Trusted {
-		trusted = 1
+	gauge(nameListTrusted, oneIf(status.LastSweep != nil && status.LastSweep.Trusted))
+	if status.LastSweep != nil && status.LastSweep.LastTrustedTime != nil {
+		gauge(nameSweepAge, c.clock.Since(status.LastSweep.LastTrustedTime.Time).Seconds())
 	}
-	gauge(nameListTrusted, trusted)
 	c.collectConditions(out, "VastAccount", account, status.Conditions)
 }
 
@@ -200,6 +225,14 @@ func (c *Collector) collectConditions(out chan<- prometheus.Metric, kind string,
 		out <- prometheus.MustNewConstMetric(c.descs[nameCondition], prometheus.GaugeValue, 1,
 			kind, object.GetNamespace(), object.GetName(), condition.Type, string(condition.Status), condition.Reason)
 	}
+}
+
+// oneIf is 1 for true.
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // dollars reads an amount for a gauge; Prometheus knows floats only. An amount

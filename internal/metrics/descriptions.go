@@ -14,8 +14,10 @@ type Description struct {
 
 // names of the metrics.
 const (
+	namePoolInfo       = "warmpool_pool_info"
 	nameReplicas       = "warmpool_replicas"
 	nameDesired        = "warmpool_desired_replicas"
+	nameMinimum        = "warmpool_min_ready_replicas"
 	namePoolCommitted  = "warmpool_committed_usd_per_hour"
 	namePoolObserved   = "warmpool_observed_usd_per_hour"
 	namePoolCeiling    = "warmpool_ceiling_usd_per_hour"
@@ -37,8 +39,11 @@ const (
 	nameLeaks          = "warmpool_suspected_leaks"
 	nameListTrusted    = "warmpool_list_trusted"
 	nameBlocked        = "warmpool_blocked_machines"
+	nameSweepAge       = "warmpool_trusted_list_age_seconds"
 	nameUnknownRents   = "warmpool_unknown_rents"
+	nameUnknownAge     = "warmpool_unknown_rent_oldest_seconds"
 	nameTerminatingAge = "warmpool_terminating_oldest_seconds"
+	nameLeading        = "warmpool_leading"
 	nameRequests       = "warmpool_provider_requests_total"
 	nameRequestTime    = "warmpool_provider_request_seconds"
 	nameThrottle       = "warmpool_provider_throttle_wait_seconds"
@@ -57,8 +62,10 @@ func Descriptions() []Description {
 	pool, account := []string{"namespace", "pool"}, []string{"namespace", "account"}
 	with := func(base []string, more ...string) []string { return append(append([]string(nil), base...), more...) }
 	return []Description{
+		{namePoolInfo, "1 for every pool: the account that pays for it, and its spec.mode.", "gauge", with(pool, "account", "mode")},
 		{nameReplicas, "WarmInstances of a pool by state: ready, claimed, pending (costs nothing), provisioning, unhealthy, unknown (price reserved), terminating (price reserved).", "gauge", with(pool, "state")},
 		{nameDesired, "spec.replicas of a pool: instances that shall be ready and unclaimed.", "gauge", pool},
+		{nameMinimum, "spec.minReadyReplicas of a pool, or spec.replicas when it is not set: ready instances below which the pool is not Ready.", "gauge", pool},
 		{namePoolCommitted, "What all rentals of a pool may cost, in dollars per hour.", "gauge", pool},
 		{namePoolObserved, "What Vast.ai reports for the rentals of a pool, in dollars per hour.", "gauge", pool},
 		{namePoolCeiling, "Ceiling of a pool, in dollars per hour.", "gauge", pool},
@@ -70,8 +77,10 @@ func Descriptions() []Description {
 		{nameFailures, "Failures of a pool in a row since an instance became ready.", "gauge", pool},
 		{nameCondition, "1 for the present status of a condition of a pool or an account.", "gauge", []string{"kind", "namespace", "name", "type", "status", "reason"}},
 		{nameUnknownRents, "Rents of a pool whose outcome is not known.", "gauge", pool},
+		{nameUnknownAge, "Age of the oldest rent of a pool whose outcome is not known, in seconds; 0 when there is none.", "gauge", pool},
 		{nameTerminatingAge, "Age of the oldest deletion of a pool's instances that is not confirmed, in seconds.", "gauge", pool},
-		{nameAccountBalance, "Spendable credit of an account, in dollars.", "gauge", account},
+		{nameLeading, "1 while this process holds a fresh leader lease, so that it may rent and end.", "gauge", nil},
+		{nameAccountBalance, "Spendable credit of an account, in dollars; absent until Vast.ai has said it.", "gauge", account},
 		{nameAccountCommit, "What everything in an account may cost, in dollars per hour.", "gauge", account},
 		{nameAccountCeiling, "Ceiling of an account, in dollars per hour.", "gauge", account},
 		{nameAccountToday, "What everything in an account has spent since midnight UTC, in dollars.", "gauge", account},
@@ -82,6 +91,7 @@ func Descriptions() []Description {
 		{nameAccountList, "Instances in the last trusted sweep: ours or foreign.", "gauge", with(account, "owner")},
 		{nameLeaks, "Rentals with our label that no WarmInstance records.", "gauge", account},
 		{nameListTrusted, "1 when the last sweep may be acted upon.", "gauge", account},
+		{nameSweepAge, "Time since the last sweep that may be acted upon, in seconds; absent before the first one.", "gauge", account},
 		{nameBlocked, "Machines of an account that are avoided.", "gauge", account},
 		{nameRequests, "Calls to Vast.ai by endpoint and result (an HTTP status or a kind of error).", "counter", []string{"endpoint", "code"}},
 		{nameRequestTime, "Duration of calls to Vast.ai, in seconds, without the wait for a turn.", "histogram", []string{"endpoint"}},

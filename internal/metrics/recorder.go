@@ -49,6 +49,10 @@ func NewRecorder(registry prometheus.Registerer) (*Recorder, error) {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
 	}
+	// A counter that begins at its first failure would hide it: a rate needs the 0 before.
+	for _, what := range []string{"record", "upkeep"} {
+		r.auditFailures.WithLabelValues(what)
+	}
 	return r, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/fleet"
 	"github.com/warmpool-dev/warmpool/internal/metrics"
 	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/tracing"
 	"github.com/warmpool-dev/warmpool/internal/vastai"
 )
 
@@ -40,10 +41,10 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 			return nil, err
 		}
 		shared.audit.registerSecret(apiKey)
-		return vastai.New(vastai.Options{
+		client, err := vastai.New(vastai.Options{
 			BaseURL: cmp.Or(baseURL, settings.VastBaseURL), APIKey: apiKey, UserAgent: "warmpool", Clock: env.Clock,
 			Transport: newOneShot(),
-			Observer:  observer{shared.recorder},
+			Observer:  observer{shared.recorder, shared.tracer},
 			// A write that is not answered by then may still be carried out:
 			// controllers' attemptDeadline allows as long again.
 			Timeouts: vastai.Timeouts{Write: writeTimeout},
@@ -55,6 +56,10 @@ func connector(settings *options.Manager, env *Environment, shared wiring) contr
 				return nil
 			},
 		})
+		if err != nil {
+			return nil, err
+		}
+		return traced(client, shared.tracer), nil
 	}
 }
 
@@ -83,11 +88,15 @@ func (t oneShot) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.Transport.RoundTrip(request)
 }
 
-// observer counts the calls of a client.
-type observer struct{ recorder *metrics.Recorder }
+// observer counts the calls of a client, and writes their spans.
+type observer struct {
+	recorder *metrics.Recorder
+	tracer   *tracing.Tracer
+}
 
 // Observe implements vastai.Observer.
-func (o observer) Observe(attempt vastai.Attempt) {
+func (o observer) Observe(ctx context.Context, attempt vastai.Attempt) {
+	traceAttempt(ctx, o.tracer, &attempt)
 	o.recorder.ProviderRequest(string(attempt.Endpoint), attempt.Status, string(attempt.Kind), attempt.Throttled, attempt.Duration)
 }
 

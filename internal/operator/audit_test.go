@@ -101,6 +101,7 @@ func TestAuditIsCountedAndItsFailuresAreTold(t *testing.T) {
 	const want = `# HELP warmpool_audit_failures_total Failures of the audit log: record (an act that could not be recorded) or upkeep (rotation, retention, publishing the head).
 # TYPE warmpool_audit_failures_total counter
 warmpool_audit_failures_total{what="record"} 1
+warmpool_audit_failures_total{what="upkeep"} 0
 # HELP warmpool_audit_records_total Audit records that are durable, by outcome.
 # TYPE warmpool_audit_records_total counter
 warmpool_audit_records_total{outcome="other"} 1

@@ -26,6 +26,7 @@ import (
 	"github.com/warmpool-dev/warmpool/internal/comfyui"
 	"github.com/warmpool-dev/warmpool/internal/metrics"
 	"github.com/warmpool-dev/warmpool/internal/options"
+	"github.com/warmpool-dev/warmpool/internal/tracing"
 )
 
 // Environment is what the operator runs on.
@@ -80,7 +81,7 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 	if err != nil {
 		return err
 	}
-	if err = env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx })); err != nil {
+	if err = env.Registry.Register(metrics.NewCollector(mgr.GetClient(), env.Clock, func() context.Context { return ctx }, lease.IsFresh)); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	trail, err := openAudit(&settings.Audit, &env, recorder)
@@ -91,7 +92,13 @@ func Run(ctx context.Context, settings options.Manager, env Environment) error {
 	if err = trail.publishHeads(mgr, &settings); err != nil {
 		return err
 	}
-	if err = addControllers(mgr, &settings, &env, wiring{lease: lease, recorder: recorder, installation: installation, audit: trail}); err != nil {
+	tracer, err := openTraces(ctx, &settings, &env)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(ctx, tracer, env.Logger)
+	shared := wiring{lease: lease, recorder: recorder, installation: installation, audit: trail, tracer: tracer}
+	if err = addControllers(mgr, &settings, &env, shared); err != nil {
 		return err
 	}
 	env.Logger.Info("Starting", "installation", installation, "vast", settings.VastBaseURL, "namespaces", settings.Namespaces)
@@ -167,27 +174,33 @@ type wiring struct {
 	recorder     *metrics.Recorder
 	installation string
 	audit        *auditing
+	// tracer is nil when no traces are asked for.
+	tracer *tracing.Tracer
 }
 
 func addControllers(mgr ctrl.Manager, settings *options.Manager, env *Environment, shared wiring) error {
+	decorate := tracedReconciles(shared.tracer, mgr.GetClient())
 	account := &controllers.VastAccountReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Connect: connector(settings, env, shared),
 		Lease: shared.lease, Events: mgr.GetEventRecorder("warmpool-account"), Metrics: shared.recorder, Audit: shared.audit,
 		Clock: env.Clock, InstallationID: shared.installation, Concurrency: settings.AccountConcurrency,
+		Decorate: decorate,
 	}
 	pool := &controllers.WarmPoolReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-pool"),
-		Audit: shared.audit, LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock,
+		Audit: shared.audit, LastTrustedSweep: account.LastTrustedSweep, Clock: env.Clock, Decorate: decorate,
 	}
 	looks := prober{comfyui.New(comfyui.Options{Clock: env.Clock, WallFloor: env.WallFloor})}
 	instance := &controllers.WarmInstanceReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Prober: looks, Recycler: looks,
 		LastTrustedSweep: account.LastTrustedSweep, Events: mgr.GetEventRecorder("warmpool-instance"),
-		Metrics: shared.recorder, Clock: env.Clock, Concurrency: settings.ProbeConcurrency,
+		Metrics: shared.recorder, Clock: env.Clock, Concurrency: settings.ProbeConcurrency, Decorate: decorate,
 	}
+	// So many writes are on their way anyway while the API server answers the first.
+	const claimWriters = 16
 	claim := &controllers.WarmClaimReconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("warmpool-claim"),
-		Metrics: shared.recorder, Clock: env.Clock,
+		Metrics: shared.recorder, Clock: env.Clock, Writers: claimWriters, Decorate: decorate,
 	}
 	for _, add := range []func(ctrl.Manager) error{account.SetupWithManager, pool.SetupWithManager, instance.SetupWithManager, claim.SetupWithManager} {
 		if err := add(mgr); err != nil {

@@ -47,6 +47,7 @@ func parse(flags *flag.FlagSet, arguments []string, lookup LookupEnv) error {
 // usage writes every flag with its variable, default and meaning.
 func usage(flags *flag.FlagSet, out io.Writer) error {
 	var text strings.Builder
+	text.WriteString("  --version\n      print version, commit, Go and platform, and end\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		fmt.Fprintf(&text, "  --%s (%s, default %q)\n      %s\n", f.Name, EnvironmentVariable(f.Name), f.DefValue, f.Usage)
 	})

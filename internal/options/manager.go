@@ -37,6 +37,10 @@ type Manager struct {
 	AccountConcurrency int
 	// LogLevel is 0 (changes), 1 (also why nothing was done) or 2 (also the wire, redacted).
 	LogLevel int
+	// OTLPEndpoint is the base URL of a collector for traces; empty writes none.
+	OTLPEndpoint string
+	// OTLPHeaders are sent to the collector; they may hold a key, and so are no flag.
+	OTLPHeaders string `json:"-"`
 	// Pprof serves net/http/pprof beside the metrics.
 	Pprof bool
 	// ShutdownTimeout is how long running work may take after a stop signal.
@@ -44,6 +48,13 @@ type Manager struct {
 	// Audit says where the audit log is kept.
 	Audit Audit
 }
+
+// OpenTelemetry's own variables: where a collector is, unless the flag or its
+// variable says so, and what is sent along, such as a key.
+const (
+	otlpVariable        = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	otlpHeadersVariable = "OTEL_EXPORTER_OTLP_HEADERS"
+)
 
 // DefaultVastBaseURL is the Vast.ai API.
 const DefaultVastBaseURL = "https://console.vast.ai"
@@ -68,6 +79,7 @@ func managerFlags(m *Manager) *flag.FlagSet {
 	flags.IntVar(&m.ProbeConcurrency, "probe-concurrency", 64, "instances that are probed at the same time")
 	flags.IntVar(&m.AccountConcurrency, "account-concurrency", 8, "accounts that are served at the same time")
 	flags.IntVar(&m.LogLevel, "log-level", 0, "0: changes; 1: also why nothing was done; 2: also the wire, redacted")
+	flags.StringVar(&m.OTLPEndpoint, "otlp-endpoint", "", "base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://otel-collector:4318; by default $OTEL_EXPORTER_OTLP_ENDPOINT, and without it no traces")
 	flags.BoolVar(&m.Pprof, "pprof", false, "serve net/http/pprof beside the metrics")
 	flags.DurationVar(&m.ShutdownTimeout, "shutdown-timeout", 30*time.Second, "how long running work may take after a stop signal")
 	auditFlags(flags, &m.Audit)
@@ -96,6 +108,10 @@ func ParseManager(arguments []string, lookup LookupEnv) (Manager, error) {
 		return Manager{}, err
 	}
 	m.Audit.readSalt(lookup)
+	if m.OTLPEndpoint == "" {
+		m.OTLPEndpoint, _ = lookup(otlpVariable)
+	}
+	m.OTLPHeaders, _ = lookup(otlpHeadersVariable)
 	return m, m.validate()
 }
 
@@ -108,7 +124,23 @@ func fault(name, value, remedy string) error {
 }
 
 func (m *Manager) validate() error {
-	return errors.Join(m.validateVast(), m.validateNumbers(), m.validateLease(), m.Audit.validate())
+	return errors.Join(m.validateVast(), m.validateNumbers(), m.validateLease(), m.validateTraces(), m.Audit.validate())
+}
+
+// validateTraces accepts an origin with a path; keys belong into headers, and
+// what is wrong with a URL is told without showing it.
+func (m *Manager) validateTraces() error {
+	if m.OTLPEndpoint == "" {
+		return nil
+	}
+	endpoint, err := url.Parse(m.OTLPEndpoint)
+	if err != nil || endpoint.Host == "" || (endpoint.Scheme != "http" && endpoint.Scheme != "https") {
+		return errors.New("--otlp-endpoint: give a URL such as http://otel-collector:4318")
+	}
+	if endpoint.User != nil || endpoint.RawQuery != "" {
+		return errors.New("--otlp-endpoint: give no user, password or query in the URL: a key belongs into OTEL_EXPORTER_OTLP_HEADERS")
+	}
+	return nil
 }
 
 // Faults of an address of the Vast.ai API.

@@ -75,6 +75,9 @@ func TestParseManagerRefuses(t *testing.T) {
 		"the salt as a flag":          {[]string{"--audit-salt=x"}, nil, "audit-salt"},
 		"lease shorter than renewal":  {[]string{"--leader-election-lease-duration=5s"}, nil, "lease duration"},
 		"word in the environment":     {nil, map[string]string{"WARMPOOL_LOG_LEVEL": "much"}, "WARMPOOL_LOG_LEVEL"},
+		"a collector without http":    {[]string{"--otlp-endpoint=otel-collector:4317"}, nil, "http://otel-collector:4318"},
+		"a password for a collector":  {[]string{"--otlp-endpoint=http://me:canary@otel:4318"}, nil, "OTEL_EXPORTER_OTLP_HEADERS"},
+		"a key for a collector":       {nil, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318?key=canary"}, "OTEL_EXPORTER_OTLP_HEADERS"},
 		"positional argument":         {[]string{"now"}, nil, `unexpected argument "now"`},
 		"unknown flag":                {[]string{"--speed=9"}, nil, "speed"},
 	} {
@@ -82,6 +85,30 @@ func TestParseManagerRefuses(t *testing.T) {
 			_, err := options.ParseManager(test.arguments, environment(test.env))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error %v, want one that says %q", err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestTracesAreOffUnlessAskedFor(t *testing.T) {
+	const usual, ours, flag = "http://usual:4318", "http://ours:4318", "--otlp-endpoint=http://flag:4318"
+	for name, test := range map[string]struct {
+		arguments []string
+		env       map[string]string
+		want      string
+	}{
+		"nobody asks":             {nil, nil, ""},
+		"the usual variable":      {nil, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": usual}, usual},
+		"our variable wins":       {nil, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": usual, "WARMPOOL_OTLP_ENDPOINT": ours}, ours},
+		"the flag wins over both": {[]string{flag}, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": usual, "WARMPOOL_OTLP_ENDPOINT": ours}, "http://flag:4318"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := options.ParseManager(test.arguments, environment(test.env))
+			if err != nil || got.OTLPEndpoint != test.want {
+				t.Errorf("got %q, %v; want %q", got.OTLPEndpoint, err, test.want)
 			}
 		})
 	}

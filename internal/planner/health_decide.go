@@ -303,11 +303,12 @@ func (h *health) lastProof() time.Time {
 	return firstTime(later(h.mem.provenAt, h.in.LastProofAt), h.mem.firstSeenAt)
 }
 
-// untilVerify is the pause before the next verification: none for the first, a
-// short one after a failure, a long one while a failed instance is spared.
+// untilVerify is the pause before the next verification: none for the first, nor
+// for the first after a claim; a short one after a failure, a long one while a
+// failed instance is spared.
 func (h *health) untilVerify(d *HealthDecision) time.Duration {
 	last := later(h.mem.verifyTriedAt, h.mem.verifyAt)
-	if last.IsZero() {
+	if last.IsZero() || (h.needsRecycleProof() && last.Before(h.in.EmptiedAt)) {
 		return 0
 	}
 	pause := verifyRetry

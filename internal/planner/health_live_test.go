@@ -231,4 +231,12 @@ func TestARecycledInstanceRendersAgain(t *testing.T) {
 	if d := l.wait(1).verify(fleet.VerifyPassed); d.Ready.Status != "True" {
 		t.Errorf("after its proof: %s/%s", d.Ready.Status, d.Ready.Reason)
 	}
+	// The next claim was short: its proof does not wait for the pause after the last one.
+	l.wait(1).in.EmptiedAt = moment(l.now)
+	if d := l.wait(1).serve(0); d.Next != ActionVerify || d.NextAfter != 0 {
+		t.Errorf("after a short claim: next %s in %s", d.Next, d.NextAfter)
+	}
+	if d := l.wait(1).verify(fleet.FaultRenderFailed); d.Next == ActionVerify && d.NextAfter == 0 {
+		t.Error("a proof that failed is repeated without a pause")
+	}
 }

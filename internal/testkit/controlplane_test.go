@@ -48,6 +48,7 @@ func TestTheSamplesAreAccepted(t *testing.T) {
 	for name, path := range map[string]string{
 		"kustomization":    "../../config/samples/",
 		"pool with models": "../../config/samples/warmpool-models.yaml",
+		"pools of a guide": "../../docs/examples/pools",
 	} {
 		t.Run(name, func(t *testing.T) {
 			flag := "-f"

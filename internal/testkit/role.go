@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,34 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
+
+// ClusterRoleRESTConfig returns a connection as a user who may do exactly what a
+// ClusterRole in a manifest of this repository allows, in one namespace. The path
+// is from the root of the repository.
+func (p *ControlPlane) ClusterRoleRESTConfig(tb testing.TB, name, path, namespace string) *rest.Config {
+	tb.Helper()
+	user, err := p.environment.AddUser(envtest.User{Name: name}, &rest.Config{QPS: p.Config.QPS, Burst: p.Config.Burst})
+	if err != nil {
+		tb.Fatal(fmt.Errorf("adding the user %s: %w", name, err))
+	}
+	role := &rbacv1.ClusterRole{}
+	if err := readOne(filepath.Join(p.root, path), "ClusterRole", role); err != nil {
+		tb.Fatal(err)
+	}
+	current := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: role.Name}}
+	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role.Name}}
+	if err := errors.Join(
+		p.ensure(tb.Context(), current, func() { current.Rules = role.Rules }),
+		p.ensure(tb.Context(), binding, func() {
+			binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}
+			binding.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}}
+		}),
+		p.waitForRules(tb.Context(), user.Config(), namespace, role.Rules),
+	); err != nil {
+		tb.Fatal(err)
+	}
+	return user.Config()
+}
 
 // RoleRESTConfig returns a connection as a user who may do exactly what the Roles
 // in manifests of this repository allow, each in the namespace it is given for.

@@ -49,6 +49,8 @@ type call struct {
 	exchanged time.Duration
 	// status is the HTTP status of the last attempt, 0 for none.
 	status int
+	// attempts is how many were begun.
+	attempts int
 }
 
 // reply is a bounded HTTP answer. When reading it failed half-way, it comes

@@ -281,8 +281,8 @@ func TestObserverSeesEveryAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []Attempt{
-			{Endpoint: EndpointDestroy, Status: 503, Kind: fleet.KindUnavailable, Duration: time.Second},
-			{Endpoint: EndpointDestroy, Status: 200, Duration: time.Second, Throttled: 1750 * time.Millisecond},
+			{Endpoint: EndpointDestroy, Method: http.MethodDelete, Number: 1, Status: 503, Kind: fleet.KindUnavailable, Duration: time.Second},
+			{Endpoint: EndpointDestroy, Method: http.MethodDelete, Number: 2, Status: 200, Duration: time.Second, Throttled: 1750 * time.Millisecond},
 		}
 		if diff := cmp.Diff(want, seen.attempts); diff != "" {
 			t.Errorf("attempts (-want +got):\n%s", diff)
@@ -296,7 +296,7 @@ type recorder struct {
 	attempts []Attempt
 }
 
-func (r *recorder) Observe(attempt Attempt) {
+func (r *recorder) Observe(_ context.Context, attempt Attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempts = append(r.attempts, attempt)

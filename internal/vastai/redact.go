@@ -93,6 +93,10 @@ func patterns(text string) string {
 	})
 }
 
+// WithoutSecrets removes from a text everything that looks like a secret by itself
+// or by the name before it: keys, tokens, passwords, signed addresses (I8).
+func WithoutSecrets(text string) string { return patterns(text) }
+
 // message makes a text of the provider fit for errors and status: redacted,
 // one line, bounded.
 func (r *redactor) message(text string, secrets []string) string {

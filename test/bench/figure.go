@@ -12,12 +12,16 @@ type figure struct {
 	value float64
 	unit  string
 	bound float64
+	// isRate is true when more is better.
+	isRate bool
 }
 
-// ratio is value over bound. Nothing of what must not be at all is 0, anything
-// of it infinite.
+// ratio is value over bound, and the other way round for a rate. Nothing of what
+// must not be at all is 0, anything of it infinite.
 func (f *figure) ratio() float64 {
 	switch {
+	case f.isRate:
+		return f.bound / f.value
 	case f.bound != 0:
 		return f.value / f.bound
 	case f.value == 0:
@@ -34,7 +38,15 @@ func (f *figure) String() string {
 
 // report prints a figure and keeps it for the table.
 func (b *bench) report(name string, value float64, unit string, bound float64) error {
-	f := figure{name: name, value: value, unit: unit, bound: bound}
+	return b.print(figure{name: name, value: value, unit: unit, bound: bound})
+}
+
+// reportRate is report for a figure that should reach its bound.
+func (b *bench) reportRate(name string, value float64, unit string, bound float64) error {
+	return b.print(figure{name: name, value: value, unit: unit, bound: bound, isRate: true})
+}
+
+func (b *bench) print(f figure) error {
 	b.figures = append(b.figures, f)
 	_, err := fmt.Fprintln(b.out, f.String())
 	return err

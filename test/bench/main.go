@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -106,6 +108,8 @@ func benchmarks() []benchmark {
 		benchmark{"emergency", measureEmergency},
 		benchmark{"replacement", measureReplacement},
 		benchmark{"audit", measureAudit},
+		benchmark{"claims", measureClaims},
+		benchmark{"sidecar", measureSidecar},
 	)
 	for _, count := range []int{20, 200, 2000} {
 		list = append(list, benchmark{fmt.Sprintf("calls-%d", count), func(ctx context.Context, b *bench) error { return measureCalls(ctx, b, count) }})
@@ -164,4 +168,23 @@ func measureAll(ctx context.Context, chosen *settings, out io.Writer) (err error
 // note says on the standard error what is going on; the standard output has figures only.
 func (*bench) note(format string, arguments ...any) {
 	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, arguments...))
+}
+
+// profileCPU keeps a profile of this process's CPU beside the logs when they are
+// kept; the function that it returns ends it.
+func (b *bench) profileCPU(name string) (stop func() error, err error) {
+	if !b.keep {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(filepath.Join(b.directory, name+".cpu")) //nolint:gosec // our own directory
+	if err != nil {
+		return nil, fmt.Errorf("profiling %s: %w", name, err)
+	}
+	if err = pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("profiling %s: %w", name, err), file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }

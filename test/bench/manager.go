@@ -77,7 +77,7 @@ func measureManager(ctx context.Context, b *bench, pools int) (err error) {
 
 // start starts the simulator, seeds it, and starts the manager.
 func (r *fleetRun) start(ctx context.Context, count int) (err error) {
-	if err = buildPrograms(ctx, r.plane.root, r.directory); err != nil {
+	if err = buildPrograms(ctx, r.plane.root, r.directory, "manager", "vastsim"); err != nil {
 		return err
 	}
 	if err = r.startSimulator(ctx, count); err != nil {

@@ -18,9 +18,6 @@ const (
 	accountName  = "default"
 	// plenty is more than anything here costs: no figure is about ceilings.
 	plenty = warmpool.USD("100000")
-	// slowProbes keeps the probes of 2,000 instances, which do not go to
-	// Vast.ai, from filling the machine when time runs faster than the wall.
-	slowProbes = 300
 )
 
 // createAccount makes the account and its Secret.

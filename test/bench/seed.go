@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -34,15 +35,26 @@ type seeder struct {
 	sim       *simAdmin
 	// now is the time that the operator will think it is.
 	now func() time.Time
-	// probePeriod is spec.probes.periodSeconds of the pools, 0 for the default.
-	probePeriod int32
+	// perPool is how many instances a pool has, 0 for poolSize.
+	perPool int
+	// change, unless nil, sees each pool before it is made.
+	change func(pool *warmpool.WarmPool)
 }
 
 // seedWorld fills a world, starts its operator and waits until all are ready.
 func (b *bench) seedWorld(ctx context.Context, w *world, count int) error {
 	s := &seeder{
-		plane: b.plane, namespace: w.namespace, sim: newSimAdmin(w.vast.URL(), w.vast.AdminURL()), now: w.clock.Now, probePeriod: slowProbes,
+		plane: b.plane, namespace: w.namespace, sim: newSimAdmin(w.vast.URL(), w.vast.AdminURL()), now: w.clock.Now, change: probeSlowly,
 	}
+	return b.seedWith(ctx, w, s, count)
+}
+
+// probeSlowly keeps the probes of 2,000 instances, which do not go to Vast.ai,
+// from filling the machine when time runs faster than the wall.
+func probeSlowly(pool *warmpool.WarmPool) { pool.Spec.Probes.PeriodSeconds = 300 }
+
+// seedWith is seedWorld with a seeder of one's own.
+func (b *bench) seedWith(ctx context.Context, w *world, s *seeder, count int) error {
 	if err := s.seed(ctx, count); err != nil {
 		return err
 	}
@@ -54,9 +66,10 @@ func (b *bench) seedWorld(ctx context.Context, w *world, count int) error {
 	return w.waitReady(ctx, count, patience)
 }
 
-// seed makes as many rentals, in pools of poolSize.
+// seed makes as many rentals, in pools of perPool.
 func (s *seeder) seed(ctx context.Context, count int) error {
 	const workers = 8
+	perPool := cmp.Or(s.perPool, poolSize)
 	offers, err := s.sim.offers(ctx)
 	if err != nil {
 		return err
@@ -68,9 +81,9 @@ func (s *seeder) seed(ctx context.Context, count int) error {
 	group.SetLimit(workers)
 	var pool *warmpool.WarmPool
 	for k := range count {
-		if k%poolSize == 0 {
-			key := client.ObjectKey{Namespace: s.namespace, Name: fmt.Sprintf("pool-%03d", k/poolSize)}
-			pool, err = s.plane.createPool(ctx, key, min(poolSize, count-k), func(pool *warmpool.WarmPool) { pool.Spec.Probes.PeriodSeconds = s.probePeriod })
+		if k%perPool == 0 {
+			key := client.ObjectKey{Namespace: s.namespace, Name: fmt.Sprintf("pool-%03d", k/perPool)}
+			pool, err = s.plane.createPool(ctx, key, min(perPool, count-k), s.change)
 			if err != nil {
 				break
 			}

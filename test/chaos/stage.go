@@ -67,7 +67,7 @@ func newStage(ctx context.Context, directory string) (s *stage, err error) {
 		return s, fmt.Errorf("finding the programs: %w", err)
 	}
 	s.binaries = filepath.Dir(executable)
-	if err = ownMounts(); err != nil {
+	if err = process.OwnMounts(); err != nil {
 		return s, err
 	}
 	if s.network, err = newNetwork(ctx); err != nil {

@@ -157,3 +157,40 @@ func TestEveryTestOfProblemsIsInTheTable(t *testing.T) {
 		}
 	}
 }
+
+var (
+	testNamePattern = regexp.MustCompile(`^[a-z]+\.Test[A-Za-z0-9_]+$`)
+	pathPattern     = regexp.MustCompile(`^(?:api|cmd|config|controllers|docs|hack|internal|test)/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$`)
+)
+
+// TestWhatPagesNameIsThere: a test or a file of this repository that a page names
+// in backquotes must exist. Decisions may name what was there when they were made.
+func TestWhatPagesNameIsThere(t *testing.T) {
+	tests, named := testsByRoom(t), 0
+	for name, p := range pages(t) {
+		if strings.HasPrefix(name, "docs/adr/") || name == "CHANGELOG.md" {
+			continue
+		}
+		for k, line := range p.lines {
+			for _, word := range quoted(line) {
+				isTest, isPath := testNamePattern.MatchString(word), pathPattern.MatchString(word)
+				if isTest || isPath {
+					named++
+				}
+				// The pages explain the notation with this one.
+				if isTest && !tests[word] && word != "room.TestName" {
+					t.Errorf("%s:%d names the test %s, which is not there", name, k+1, word)
+				}
+				if !isPath {
+					continue
+				}
+				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(word))); err != nil {
+					t.Errorf("%s:%d names %s, which is not there", name, k+1, word)
+				}
+			}
+		}
+	}
+	if named < 100 {
+		t.Errorf("%d tests and files were found: they are not recognised any more", named)
+	}
+}

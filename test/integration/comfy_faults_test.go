@@ -273,13 +273,15 @@ func (w *comfyWorld) expectBlocked(machine int64, test comfyCase) {
 }
 
 // expectLog: the end of the instance's log is kept, in the instance while it
-// lasts and in the pool.
+// lasts and in the pool, which hears of it after the failure itself.
 func (w *comfyWorld) expectLog(name string, test comfyCase) {
 	w.Helper()
-	w.Expect(w.diary.logTail(name)).To(gomega.ContainSubstring(test.logs), "status.failure.logTail of the instance")
-	for _, failure := range w.pool(name).Status.Failures.Recent {
-		w.Expect(failure.LogTail).To(gomega.ContainSubstring(test.logs), "status.failures.recent[].logTail of the pool")
-	}
+	w.eventually(func(g gomega.Gomega) {
+		g.Expect(w.diary.logTail(name)).To(gomega.ContainSubstring(test.logs), "status.failure.logTail of the instance")
+		for _, failure := range w.pool(name).Status.Failures.Recent {
+			g.Expect(failure.LogTail).To(gomega.ContainSubstring(test.logs), "status.failures.recent[].logTail of the pool")
+		}
+	})
 }
 
 // expectTemplateFailing: after the same fault on two machines nothing more is

@@ -255,6 +255,7 @@ func (w *comfyWorld) dump(pool string) {
 	for _, record := range w.rentals(pool) {
 		w.Logf("rental %d on machine %d, %s to %s (%s)", record.ID, record.MachineID, record.Start.Format(time.TimeOnly), record.End.Format(time.TimeOnly), record.EndReason)
 	}
+	w.log.show(w.T)
 }
 
 // finish deletes every pool, waits for their end and asks the witness: no label

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -37,6 +38,8 @@ func TestMain(m *testing.M) {
 	// The tests wait most of the time: more of them fit on a core than one.
 	const least = 5
 	flag.Parse()
+	// Libraries would otherwise complain that nobody listens to them.
+	ctrl.SetLogger(logr.Discard())
 	if asked := flag.Lookup("test.parallel"); asked != nil && runtime.GOMAXPROCS(0) < least && asked.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		if err := asked.Value.Set(strconv.Itoa(least)); err != nil {
 			panic(err)
@@ -66,10 +69,51 @@ type world struct {
 	relabels bool
 }
 
-// log is a test's log, until the test has ended and must not be written to.
+// log holds the operator's last lines, for a test that fails. The first lines of
+// a failure are then what failed, and not what led there.
 type log struct {
 	sync.Mutex
-	ended bool
+	lines []string
+	// leaked: a line held the API key.
+	leaked bool
+	// shown: the part of the test that failed has shown them.
+	shown bool
+}
+
+// keptLines is how many lines of the operator are shown after a failure.
+const keptLines = 60
+
+// add keeps a line and lets the oldest go.
+func (l *log) add(line string) {
+	l.Lock()
+	defer l.Unlock()
+	l.leaked = l.leaked || strings.Contains(line, apiKey)
+	if len(l.lines) == keptLines {
+		l.lines = l.lines[1:]
+	}
+	l.lines = append(l.lines, line)
+}
+
+// show prints the lines, once.
+func (l *log) show(t *testing.T) {
+	t.Helper()
+	l.Lock()
+	defer l.Unlock()
+	if l.shown {
+		return
+	}
+	l.shown = true
+	t.Logf("the operator's last lines:\n%s", strings.Join(l.lines, "\n"))
+}
+
+// expectNoKey fails the test if the operator ever said the API key (I8).
+func (l *log) expectNoKey(t *testing.T) {
+	t.Helper()
+	l.Lock()
+	defer l.Unlock()
+	if l.leaked {
+		t.Error("the operator's log shows the API key")
+	}
 }
 
 // newWorld starts a simulator and an operator in a namespace of their own.
@@ -99,11 +143,7 @@ func newWorld(t *testing.T, configure func(*simulator.Config)) *world {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() {
-		w.log.Lock()
-		defer w.log.Unlock()
-		w.log.ended = true
-	})
+	t.Cleanup(func() { w.log.expectNoKey(t) })
 	t.Cleanup(w.dumpOnFailure)
 	w.startOperator("1", w.logger(), 0)
 	return w
@@ -162,19 +202,10 @@ func managerConfig(t *testing.T) *rest.Config {
 	return rest.CopyConfig(manager.config)
 }
 
-// logger writes into the test's log, which shows when it fails. An operator that
-// has ended may still have a goroutine with a last word, which is not kept.
+// logger keeps what the operator says.
 func (w *world) logger() logr.Logger {
 	return funcr.New(func(prefix, args string) {
-		w.log.Lock()
-		defer w.log.Unlock()
-		if w.log.ended {
-			return
-		}
-		if strings.Contains(args, apiKey) {
-			w.Errorf("the log shows the API key")
-		}
-		fmt.Fprintf(w.Output(), "%s %s %s\n", w.clock.Now().Format("15:04:05"), prefix, args)
+		w.log.add(fmt.Sprintf("%s %s %s", w.clock.Now().Format("15:04:05"), prefix, args))
 	}, funcr.Options{Verbosity: 1})
 }
 
@@ -278,9 +309,10 @@ func (w *world) events() []string {
 	return seen
 }
 
-// dumpOnFailure prints what a person would look at.
+// dumpOnFailure prints what a person would look at, unless a part of the test
+// has done so.
 func (w *world) dumpOnFailure() {
-	if !w.Failed() {
+	if !w.Failed() || w.log.shown {
 		return
 	}
 	wp := w.get()
@@ -301,4 +333,5 @@ func (w *world) dumpOnFailure() {
 			r.Start.Format(time.TimeOnly), r.End.Format(time.TimeOnly), r.EndReason)
 	}
 	w.Logf("events: %v", w.events())
+	w.log.show(w.T)
 }

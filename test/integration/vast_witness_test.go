@@ -82,6 +82,7 @@ func (w *world) step(name string, run func(w *world)) {
 	passed := w.Run(name, func(t *testing.T) {
 		part := *w
 		part.T, part.Gomega = t, gomega.NewWithT(t)
+		defer part.dumpOnFailure()
 		run(&part)
 	})
 	if !passed {

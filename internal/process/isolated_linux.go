@@ -1,22 +1,22 @@
-package main
+package process
 
 import (
 	"fmt"
 	"syscall"
 )
 
-// namespaceAttributes put the child into namespaces of its own and let the
+// isolatedAttributes put the child into namespaces of its own and let the
 // kernel kill it, and so everything in them, when this program is killed.
-func namespaceAttributes() *syscall.SysProcAttr {
+func isolatedAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Setpgid: true, Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 	}
 }
 
-// ownMounts makes /proc show the new PID namespace, and /run hold the names of
-// network namespaces for this run alone.
-func ownMounts() error {
+// OwnMounts makes /proc show the new PID namespace, and /run hold what this run
+// alone puts there. It is for a program that Isolated started.
+func OwnMounts() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
