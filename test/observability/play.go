@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,12 +118,13 @@ func (s *stage) awaitEnd(ctx context.Context, became *outcome, mended time.Time)
 func (s *stage) state(alert string, wanted bool) func(ctx context.Context) string {
 	return func(ctx context.Context) string {
 		firing, err := s.prometheus.firing(ctx)
+		_, fires := firing[alert]
 		switch {
 		case err != nil:
 			return err.Error()
-		case firing[alert] != wanted && wanted:
+		case wanted && !fires:
 			return alert + " does not fire"
-		case firing[alert] != wanted:
+		case fires && !wanted:
 			return alert + " still fires"
 		default:
 			return ""
@@ -130,9 +132,14 @@ func (s *stage) state(alert string, wanted bool) func(ctx context.Context) strin
 	}
 }
 
-// runCommands runs the diagnosis commands of an alert's page. Those about the pods
-// of the operator are left out: the demo has none.
+// runCommands runs the diagnosis commands of an alert's page, with the pool that the
+// alert names. Those about the pods of the operator are left out: the demo has none.
 func (s *stage) runCommands(ctx context.Context, became *outcome) error {
+	firing, err := s.prometheus.firing(ctx)
+	if err != nil {
+		return err
+	}
+	pool := cmp.Or(firing[became.alert]["pool"], poolName)
 	text, err := os.ReadFile(filepath.Join(s.root, "docs", "guides", "runbooks", became.alert+".md"))
 	if err != nil {
 		return err
@@ -144,6 +151,8 @@ func (s *stage) runCommands(ctx context.Context, became *outcome) error {
 		if !strings.HasPrefix(line, "kubectl ") || strings.Contains(line, "warmpool-system") {
 			continue
 		}
+		// The pages say sdxl for the pool.
+		line = strings.ReplaceAll(line, "sdxl", pool)
 		command := exec.CommandContext(ctx, "bash", "-c", line) //nolint:gosec // a command of our documentation
 		command.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig(), "PATH="+s.assets()+":"+os.Getenv("PATH"))
 		output, err := command.CombinedOutput()

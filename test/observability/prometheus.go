@@ -95,8 +95,8 @@ func (p *prometheus) get(ctx context.Context, path string, values url.Values, in
 	return json.Unmarshal(answer.Data, into)
 }
 
-// firing lists the alerts that fire now.
-func (p *prometheus) firing(ctx context.Context) (map[string]bool, error) {
+// firing lists the alerts that fire now, with the labels of one of each.
+func (p *prometheus) firing(ctx context.Context) (map[string]map[string]string, error) {
 	var answer struct {
 		Alerts []struct {
 			State  string            `json:"state"`
@@ -106,10 +106,10 @@ func (p *prometheus) firing(ctx context.Context) (map[string]bool, error) {
 	if err := p.get(ctx, "/api/v1/alerts", nil, &answer); err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
+	names := map[string]map[string]string{}
 	for _, alert := range answer.Alerts {
 		if alert.State == "firing" {
-			names[alert.Labels["alertname"]] = true
+			names[alert.Labels["alertname"]] = alert.Labels
 		}
 	}
 	return names, nil
