@@ -14,6 +14,10 @@ import (
 // the account's Secret.
 const keyVariable = "VASTAI_API_KEY"
 
+// baseURLVariable is the key of the Secret with the address of Vast.ai, where it is
+// another than the real one.
+const baseURLVariable = "VASTAI_BASE_URL"
+
 // dotEnv holds the pairs of .env. They are secrets: no error, log or screen
 // shows a value or a part of one.
 type dotEnv map[string]string

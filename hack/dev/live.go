@@ -118,6 +118,7 @@ func (s *stack) welcome() {
 	}
 	say("kubectl get wp,wi,va", "pools, instances, the account")
 	say("kubectl describe wp sdxl", "what happened, and why")
+	say(s.place.shown(filepath.Join(s.place.root, "bin", "kubectl-warmpool"))+" why sdxl", "why it is not at its size; --help has more")
 	say("kubectl scale wp/sdxl --replicas=4", "two more, if the ceiling affords them")
 	say("kubectl delete wp sdxl", "returns when nothing bills any more")
 	if s.sim != nil {

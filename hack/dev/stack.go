@@ -55,7 +55,8 @@ func (s *stack) start(ctx context.Context) error {
 			return err
 		}
 		s.watch(s.sim.process)
-		vastURL = s.sim.URL
+		// The manager has it as a flag, too; kubectl warmpool logs finds it here.
+		vastURL, credentials[baseURLVariable] = s.sim.URL, s.sim.URL
 	}
 	s.out.say("Starting etcd and kube-apiserver.")
 	if s.plane, err = localplane.Start(ctx, localplane.Settings{

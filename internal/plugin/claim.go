@@ -135,6 +135,9 @@ func claimProgress(claim *warmpool.WarmClaim) (done bool, progress string, err e
 	if bound.Status == metav1.ConditionTrue {
 		return false, ready.Message, nil
 	}
+	if bound.Reason == reasonNotReported {
+		return false, "Waiting for the operator to see the claim.", nil
+	}
 	return false, bound.Message, nil
 }
 

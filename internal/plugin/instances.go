@@ -107,7 +107,7 @@ func (w *world) rowOf(instance *warmpool.WarmInstance) instanceRow {
 	}
 	if !instance.DeletionTimestamp.IsZero() {
 		row.Terminating, row.Reason = true, "Terminating"
-		if ended := conditionOf(status.Conditions, warmpool.ConditionTerminated); ended.Reason != "NotReported" {
+		if ended := conditionOf(status.Conditions, warmpool.ConditionTerminated); ended.Reason != reasonNotReported {
 			row.Reason, row.Message = ended.Reason, ended.Message
 		}
 	}

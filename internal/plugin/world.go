@@ -122,12 +122,15 @@ func (w *world) preview(pool *warmpool.WarmPool) controllers.Preview {
 	})
 }
 
+// reasonNotReported is the reason of a condition that is not there.
+const reasonNotReported = "NotReported"
+
 // conditionOf finds a condition; one that is not there is Unknown.
 func conditionOf(conditions []metav1.Condition, kind string) metav1.Condition {
 	if found := meta.FindStatusCondition(conditions, kind); found != nil {
 		return *found
 	}
-	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown, Reason: "NotReported", Message: "The operator has not reported it yet. Does it run? kubectl warmpool doctor"}
+	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown, Reason: reasonNotReported, Message: "The operator has not reported it yet. Does it run? kubectl warmpool doctor"}
 }
 
 // dollars reads an amount of the API; what is empty or cannot be read is nothing.
