@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
+
+	"github.com/warmpool-dev/warmpool/internal/dotenv"
 )
 
 // keyVariable holds the API key of Vast.ai in .env, in the environment and in
@@ -37,51 +37,15 @@ func readDotEnv(directory string) (dotEnv, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading .env: %w", err)
 	}
-	return parseDotEnv(string(text))
-}
-
-// namePattern is what a shell takes for the name of a variable.
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// parseDotEnv reads KEY=VALUE lines. Empty lines and lines that start with #
-// are skipped, "export " before a name and one pair of quotes around a value
-// are taken off, and nothing is expanded: a $ in a key is a $. The last of two
-// lines with one name holds. An error names the line's number, never its text.
-func parseDotEnv(text string) (dotEnv, error) {
+	pairs, err := dotenv.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading .env: %w", err)
+	}
 	values := dotEnv{}
-	number := 0
-	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, value, found := strings.Cut(line, "=")
-		name = strings.TrimSpace(strings.TrimPrefix(name, "export "))
-		if !found || !namePattern.MatchString(name) {
-			return nil, fmt.Errorf("reading .env: line %d is not KEY=VALUE; see .env.example", number)
-		}
-		value, err := unquote(strings.TrimSpace(value))
-		if err != nil {
-			return nil, fmt.Errorf("reading .env: line %d: %w", number, err)
-		}
-		values[name] = value
+	for _, pair := range pairs {
+		values[pair.Name] = pair.Value
 	}
 	return values, nil
-}
-
-var errOpenQuote = errors.New("the value begins with a quote and does not end with it")
-
-// unquote takes one pair of quotes off.
-func unquote(value string) (string, error) {
-	if value == "" || (value[0] != '"' && value[0] != '\'') {
-		return value, nil
-	}
-	quote := value[:1]
-	if len(value) < 2 || !strings.HasSuffix(value, quote) {
-		return "", errOpenQuote
-	}
-	return value[1 : len(value)-1], nil
 }
 
 // key returns the API key: the environment's, or else .env's.

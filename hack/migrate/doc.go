@@ -6,5 +6,5 @@
 //	go run ./hack/migrate --env=<path of the old .env> report
 //
 // It talks to nobody and writes no file. Only "secret" prints values of secrets.
-// It imports the API types and nothing else of this module.
+// It imports the API types and internal/dotenv, and nothing else of this module.
 package main

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/dotenv"
 )
 
 // settings are the flags.
@@ -51,7 +52,7 @@ func run(arguments []string, out, notes io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading the legacy .env (name it with --env): %w", err)
 	}
-	variables, err := parse(string(text))
+	variables, err := dotenv.Parse(string(text))
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.env, err)
 	}

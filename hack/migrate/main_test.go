@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/dotenv"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -80,32 +81,8 @@ func TestSecretHoldsValuesWithoutQuotesAndComments(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
-	tests := map[string]struct {
-		text string
-		want []variable
-	}{
-		"the last of two holds":          {"A=1\nB=2\nA=3\n", []variable{{"B", "2"}, {"A", "3"}}},
-		"export, blanks, a byte order":   {"\ufeffexport A = 1 \r\n", []variable{{"A", "1"}}},
-		"quotes keep a number sign":      {"A=\"1 # 2\" # three\n", []variable{{"A", "1 # 2"}}},
-		"a number sign within is a part": {"A=1#2\n", []variable{{"A", "1#2"}}},
-		"only a comment is empty":        {"A= # nothing\n", []variable{{"A", ""}}},
-		"an equals sign is a part":       {"A=b=c\n", []variable{{"A", "b=c"}}},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := parse(tc.text)
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(variable{})); err != nil || diff != "" {
-				t.Errorf("parse: %v (-want +got):\n%s", err, diff)
-			}
-		})
-	}
-}
-
-func TestWrongLinesAreNamedAndNotShown(t *testing.T) {
+func TestWrongValuesAreNamedAndNotShown(t *testing.T) {
 	for text, want := range map[string]string{
-		"A=1\nhush-hush\n":               "line 2 is not NAME=VALUE",
-		"A=\"hush\n":                     "line 1, A: the value begins with a quote",
 		"WARM_POOL_DISK_GB=hush\n":       "WARM_POOL_DISK_GB: it is no whole number",
 		"WARM_POOL_DISK_GB=9000\n":       "it makes 9000, and 8 to 8192 is possible",
 		"WARM_POOL_MAX_DPH=hush\n":       "it is no amount of dollars",
@@ -114,7 +91,7 @@ func TestWrongLinesAreNamedAndNotShown(t *testing.T) {
 		"COMFYUI_PROVISION_SCRIPT=hush":  "it is no address",
 		"VASTAI_MIN_CUDA_CAPABILITY=all": "it is no version",
 	} {
-		variables, err := parse(text)
+		variables, err := dotenv.Parse(text)
 		if err == nil {
 			_, err = migrate(variables, &settings{})
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
+	"github.com/warmpool-dev/warmpool/internal/dotenv"
 )
 
 // move is what becomes of a .env.
@@ -25,25 +26,25 @@ type line struct {
 }
 
 // migrate moves every variable, in the order of the .env.
-func migrate(variables []variable, s *settings) (*move, error) {
+func migrate(variables []dotenv.Pair, s *settings) (*move, error) {
 	m := &move{secretName: s.secret, secret: map[string]string{}}
 	known := rules()
 	for _, v := range variables {
-		r, isKnown := known[v.name]
+		r, isKnown := known[v.Name]
 		switch {
 		case !isKnown:
-			m.report = append(m.report, line{v.name, "nowhere", "no variable of the legacy server"})
+			m.report = append(m.report, line{v.Name, "nowhere", "no variable of the legacy server"})
 			continue
-		case v.value == "":
-			m.report = append(m.report, line{v.name, "nowhere", "it is empty"})
+		case v.Value == "":
+			m.report = append(m.report, line{v.Name, "nowhere", "it is empty"})
 			continue
 		}
 		if r.apply != nil {
-			if err := r.apply(m, v.value); err != nil {
-				return nil, fmt.Errorf("%s: %w", v.name, err)
+			if err := r.apply(m, v.Value); err != nil {
+				return nil, fmt.Errorf("%s: %w", v.Name, err)
 			}
 		}
-		m.report = append(m.report, line{v.name, r.where, r.note})
+		m.report = append(m.report, line{v.Name, r.where, r.note})
 	}
 	return m, nil
 }

@@ -105,6 +105,11 @@ func newPage(name, text string) *page {
 	return p
 }
 
+// isGenerated is true for a page that says so in its first line.
+func (p *page) isGenerated() bool {
+	return len(p.lines) > 0 && strings.HasPrefix(p.lines[0], "<!-- Written by")
+}
+
 // addAnchor adds the anchor of a heading; a second one of the same text ends in -1.
 func (p *page) addAnchor(anchor string) {
 	unique := anchor

@@ -1,4 +1,4 @@
-package main
+package dotenv
 
 import (
 	"errors"
@@ -8,19 +8,23 @@ import (
 	"strings"
 )
 
-// variable is one line of the .env.
-type variable struct {
-	name, value string
+// Pair is one line of a file.
+type Pair struct {
+	// Name is what a shell takes for the name of a variable; Value may be empty.
+	Name, Value string
 }
 
+// namePattern is what a shell takes for the name of a variable.
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// parse reads a .env as the legacy server did: "export " before a name and one
-// pair of quotes around a value are taken off, and what follows " #" behind a
-// value without quotes is a comment. Of two lines with one name the last holds.
-// An error names the number of the line, never its text, which may be a secret.
-func parse(text string) ([]variable, error) {
-	var found []variable
+// Parse reads NAME=VALUE lines, in their order. Empty lines and lines that start
+// with # are skipped. "export " before a name and one pair of quotes around a
+// value are taken off, and so is a comment: what follows " #" behind a value
+// without quotes, and # behind the quotes of another. Nothing is expanded: a $ in
+// a key is a $. The last of two lines with one name holds. An error names the
+// line's number, never its text.
+func Parse(text string) ([]Pair, error) {
+	pairs := []Pair{}
 	number := 0
 	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		number++
@@ -31,16 +35,16 @@ func parse(text string) ([]variable, error) {
 		name, value, isPair := strings.Cut(line, "=")
 		name = strings.TrimSpace(strings.TrimPrefix(name, "export "))
 		if !isPair || !namePattern.MatchString(name) {
-			return nil, fmt.Errorf("line %d is not NAME=VALUE: mend it", number)
+			return nil, fmt.Errorf("line %d is not NAME=VALUE; see .env.example", number)
 		}
 		value, err := valueOf(strings.TrimSpace(value))
 		if err != nil {
-			return nil, fmt.Errorf("line %d, %s: %w", number, name, err)
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		found = slices.DeleteFunc(found, func(v variable) bool { return v.name == name })
-		found = append(found, variable{name: name, value: value})
+		pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return p.Name == name })
+		pairs = append(pairs, Pair{Name: name, Value: value})
 	}
-	return found, nil
+	return pairs, nil
 }
 
 var errOpenQuote = errors.New("the value begins with a quote and does not end with it; values of several lines are not read")
