@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -79,17 +77,6 @@ func (c *cluster) makeNamespaces(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("making namespace %s: %w", name, err)
 		}
-	}
-	return nil
-}
-
-// helm runs helm; an error has what it printed.
-func (c *cluster) helm(ctx context.Context, program string, arguments ...string) error {
-	one := exec.CommandContext(ctx, program, append(arguments, "--kubeconfig="+c.kubeconfig, "--namespace="+operatorNamespace)...) //nolint:gosec // the settings' program
-	one.Env = append(os.Environ(), "HELM_CACHE_HOME=/tmp", "HELM_CONFIG_HOME=/tmp", "HELM_DATA_HOME=/tmp")
-	output, err := one.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("running helm %s: %w: %s", arguments[0], err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (c *course) install(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	err = c.helm(ctx, c.chosen.helm, "install", release, c.chosen.chart, "--values="+path)
+	err = c.helm(ctx, "install", release, c.chosen.chart, "--values="+path)
 	if err = c.assert("helm install", time.Since(started), err); err != nil {
 		return err
 	}
@@ -288,7 +288,7 @@ func (c *course) upgrade(ctx context.Context) error {
 	}
 	path := filepath.Join(c.directory, "values.yaml")
 	started := time.Now()
-	err = c.helm(ctx, c.chosen.helm, "upgrade", release, c.chosen.chart, "--values="+path, "--set=manager.logLevel=1", "--wait", "--timeout=5m")
+	err = c.helm(ctx, "upgrade", release, c.chosen.chart, "--values="+path, "--set=manager.logLevel=1", "--wait", "--timeout=5m")
 	if err = c.assert("helm upgrade, every pod replaced", time.Since(started), err); err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func (c *course) changePools(ctx context.Context) error {
 // uninstall uninstalls the chart, which ends what it has rented first.
 func (c *course) uninstall(ctx context.Context) error {
 	started := time.Now()
-	err := c.helm(ctx, c.chosen.helm, "uninstall", release, "--wait", "--timeout=10m")
+	err := c.helm(ctx, "uninstall", release, "--wait", "--timeout=10m")
 	if err = c.assert("helm uninstall", time.Since(started), err); err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (c *course) inspectRights(ctx context.Context) (err error) {
 		c.print("         unused here: %-60s %s\n", idle, reasons()[idle])
 	}
 	// What follows does not depend on either.
-	_ = c.assert(fmt.Sprintf("the role suffices: %d different requests, none refused", len(found.used)), 0, sufficient)      //nolint:errcheck // it is counted
+	_ = c.assert(fmt.Sprintf("the role suffices: %d different requests, none refused", len(found.used)), 0, sufficient)     //nolint:errcheck // it is counted
 	_ = c.assert(fmt.Sprintf("it is not wider than needed: %d rights, the unused have a reason", len(c.rights)), 0, narrow) //nolint:errcheck // it is counted
 	return nil
 }

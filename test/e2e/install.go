@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -80,6 +81,18 @@ func (c *cluster) makeSecrets(ctx context.Context) error {
 		if err := c.objects.Create(ctx, secret); err != nil {
 			return fmt.Errorf("making a Secret: %w", err)
 		}
+	}
+	return nil
+}
+
+// helm runs helm, whose own files are in the directory of the test; an error has
+// what it printed.
+func (c *course) helm(ctx context.Context, arguments ...string) error {
+	one := exec.CommandContext(ctx, c.chosen.helm, append(arguments, "--kubeconfig="+c.kubeconfig, "--namespace="+operatorNamespace)...) //nolint:gosec // the settings' program
+	one.Env = append(os.Environ(), "HELM_CACHE_HOME="+c.directory, "HELM_CONFIG_HOME="+c.directory, "HELM_DATA_HOME="+c.directory)
+	output, err := one.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("running helm %s: %w: %s", arguments[0], err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }
