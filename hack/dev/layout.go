@@ -45,6 +45,11 @@ func findLayout(options *settings) (*layout, error) {
 	if options.once {
 		place.run = filepath.Join(place.run, "once")
 	}
+	if options.directory != "" {
+		if place.run, err = filepath.Abs(options.directory); err != nil {
+			return nil, fmt.Errorf("finding --directory: %w", err)
+		}
+	}
 	place.state = filepath.Join(place.run, "state")
 	if options.real {
 		place.state = filepath.Join(place.run, "real")

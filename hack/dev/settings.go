@@ -42,6 +42,8 @@ type settings struct {
 	real, yes bool
 	// sidecarPort is where the legacy API is; 0 starts none.
 	sidecarPort int
+	// directory has the logs, the kubeconfig and the state of the run; empty for the usual one.
+	directory string
 	// verbose logs also why nothing was done, and tells more about the start.
 	verbose bool
 }
@@ -70,6 +72,7 @@ func flagsOf(s *settings) *flag.FlagSet {
 	flags.BoolVar(&s.real, "real", false, "rent on the real Vast.ai, with VASTAI_API_KEY of .env or the environment. This costs money")
 	flags.BoolVar(&s.yes, "yes", false, "with --real: do not ask")
 	flags.IntVar(&s.sidecarPort, "sidecar-port", 3000, "port of the legacy HTTP API on this machine, or a free one when it is taken; 0 starts none")
+	flags.StringVar(&s.directory, "directory", "", "directory of the logs, the kubeconfig and the state, so that a second run can go on beside a first; by default .run")
 	flags.BoolVar(&s.verbose, "verbose", false, "log also why nothing was done, and every call to Vast.ai, into .run/manager.log")
 	return flags
 }

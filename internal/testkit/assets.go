@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -53,6 +54,20 @@ func assetsDirectory(root, override string) (string, error) {
 		}
 	}
 	return directory, nil
+}
+
+// Places returns the root of the repository and the directory that has etcd,
+// kube-apiserver and kubectl. It fails the test when they are missing.
+func Places(tb testing.TB) (root, assets string) {
+	tb.Helper()
+	root, err := repositoryRoot()
+	if err == nil {
+		assets, err = assetsDirectory(root, os.Getenv(assetsVariable)) //nolint:forbidigo // tests are told by it where the programs are
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return root, assets
 }
 
 // stopAfter ends what a failed start left running and returns both errors.

@@ -27,6 +27,8 @@ const (
 	variableCluster = "WARMPOOL_CRASH_CLUSTER"
 	// variableEpoch is the epoch of the scaled clock in Unix nanoseconds.
 	variableEpoch = "WARMPOOL_CRASH_EPOCH"
+	// variableSalt signs the audit logs of the operators that keep one.
+	variableSalt = "AUDIT_SALT"
 )
 
 // factor is how much faster than the wall everything runs. With it the longest
@@ -59,7 +61,9 @@ func runOperator(ctx context.Context, cluster string) error {
 	if err != nil {
 		return fmt.Errorf("reading the epoch: %w", err)
 	}
-	settings, err := options.ParseManager(os.Args[1:], func(string) (string, bool) { return "", false })
+	settings, err := options.ParseManager(os.Args[1:], func(name string) (string, bool) {
+		return os.Getenv(name), name == variableSalt
+	})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func startManager(doors *doors, clock *testkit.ScaledClock, output *transcript, 
 		"--installation-id=" + installation, "--vast-base-url=" + doors.vast.URL,
 	}, arguments...)...)
 	command.Env = append(os.Environ(), variableCluster+"="+doors.cluster.URL,
-		variableEpoch+"="+strconv.FormatInt(clock.Epoch().UnixNano(), 10))
+		variableEpoch+"="+strconv.FormatInt(clock.Epoch().UnixNano(), 10), variableSalt+"="+salt)
 	command.Stdout, command.Stderr = output, output
 	// Nothing stays behind when the test itself is killed.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -26,6 +26,8 @@ import (
 const (
 	apiKey       = "crash-test-key"
 	installation = "crash"
+	// salt signs the audit logs.
+	salt = "5f2d1c9b8a7e6034-of-crashes"
 	// ours starts the labels of all rentals of the operator.
 	ours = "wp1." + installation + "."
 	// replicas is one more than the ceiling affords: a reservation that is lost
@@ -68,6 +70,8 @@ type world struct {
 	lives   int
 	// pollSeconds is the time between two sweeps.
 	pollSeconds int32
+	// auditDirectory keeps the audit log of all lives, empty for none.
+	auditDirectory string
 	// firstLeader is the identity of the operator that led first.
 	firstLeader string
 }
@@ -163,7 +167,11 @@ func (w *world) startLife() {
 	w.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	life, err := startManager(w.doors, w.clock, w.output, "--leader-elect=false", "--namespaces="+w.namespace)
+	arguments := []string{"--leader-elect=false", "--namespaces=" + w.namespace}
+	if w.auditDirectory != "" {
+		arguments = append(arguments, "--audit-dir="+w.auditDirectory, "--audit-head-namespace="+w.namespace)
+	}
+	life, err := startManager(w.doors, w.clock, w.output, arguments...)
 	if err != nil {
 		w.Fatal(err)
 	}
