@@ -55,8 +55,10 @@ func (s *Server) claim(ctx context.Context, c *call) answer {
 	if err != nil {
 		return s.trouble(err)
 	}
-	// A claim that waits would have machines rented; the legacy one never did.
-	if first := st.first(); first == nil || !isFree(first) {
+	// A claim that waits would have machines rented; the legacy one never did. Of
+	// those that come at the same time, no more are made than there are instances.
+	defer s.claiming.Add(-1)
+	if under := s.claiming.Add(1); int(under) > st.free() {
 		return refuse(http.StatusNotFound, "no available instance")
 	}
 	made := &warmpool.WarmClaim{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -107,6 +108,10 @@ type Server struct {
 	memory  *memory
 	proxy   *proxy
 	page    mounted
+	// readings are shared by requests that come at the same time; claiming counts
+	// the claims that wait for their instance here.
+	readings readings
+	claiming atomic.Int32
 }
 
 // mounted is a handler that answers for itself, and where.

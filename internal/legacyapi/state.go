@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,8 +36,77 @@ type state struct {
 	leases map[string]*time.Time
 }
 
-// gather reads everything that answers are made of.
+// gather returns everything that answers are made of, as it is after the call.
+// Requests that come while a reading is under way share the next one, so that the
+// API server is asked once however many clients look. Nobody may change what is in it.
 func (s *Server) gather(ctx context.Context) (*state, error) {
+	wanted := s.readings.join(func() (*state, error) {
+		// It is not only for the request that came first.
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookPatience)
+		defer cancel()
+		return s.read(reading)
+	})
+	select {
+	case <-wanted.done:
+		return wanted.state, wanted.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the pool: %w", ctx.Err())
+	}
+}
+
+// lookPatience is how long one reading may take.
+const lookPatience = 10 * time.Second
+
+// reading is one look at the cluster; state and err are there when done is closed.
+type reading struct {
+	look  func() (*state, error)
+	done  chan struct{}
+	state *state
+	err   error
+}
+
+// readings does one reading after the other, each for all who asked before it
+// began. The zero value is ready.
+type readings struct {
+	mu sync.Mutex
+	// next is what newcomers join, nil when nobody waits; busy is true while
+	// somebody reads.
+	next *reading
+	busy bool
+}
+
+// join returns the reading that begins next; look is how, when it is the first.
+func (r *readings) join(look func() (*state, error)) *reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = &reading{look: look, done: make(chan struct{})}
+	}
+	joined := r.next
+	if !r.busy {
+		r.busy = true
+		go r.run()
+	}
+	return joined
+}
+
+// run reads until nobody waits.
+func (r *readings) run() {
+	for {
+		r.mu.Lock()
+		now := r.next
+		r.next, r.busy = nil, now != nil
+		r.mu.Unlock()
+		if now == nil {
+			return
+		}
+		now.state, now.err = now.look()
+		close(now.done)
+	}
+}
+
+// read looks at the cluster.
+func (s *Server) read(ctx context.Context) (*state, error) {
 	pool := &warmpool.WarmPool{}
 	if err := s.options.Client.Get(ctx, s.options.Pool, pool); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -119,6 +189,17 @@ func (st *state) first() *warmpool.WarmInstance {
 		return nil
 	}
 	return st.live[0]
+}
+
+// free counts the instances that a claim would get now.
+func (st *state) free() int {
+	count := 0
+	for _, instance := range st.live {
+		if isFree(instance) {
+			count++
+		}
+	}
+	return count
 }
 
 // unclaimed are the live instances that nobody holds.

@@ -76,7 +76,7 @@ func (s *Server) recordTunnel(ctx context.Context, instance *warmpool.WarmInstan
 	if err != nil {
 		return fmt.Errorf("encoding the address of a tunnel: %w", err)
 	}
-	if err := s.options.Client.Patch(ctx, instance, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldManager)); err != nil {
+	if err := s.options.Client.Patch(ctx, instance.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("recording the tunnel of instance %s: %w", instance.Name, err)
 	}
 	return nil

@@ -234,6 +234,7 @@ func (s *site) create(object client.Object) {
 	if err := plane.Client.Status().Update(s.t.Context(), written); err != nil {
 		s.t.Fatal(err)
 	}
+	object.SetResourceVersion(written.GetResourceVersion())
 }
 
 func (s *site) pool() *v1alpha1.WarmPool {
