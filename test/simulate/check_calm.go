@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
 	"github.com/warmpool-dev/warmpool/internal/fleet"
+	"github.com/warmpool-dev/warmpool/internal/simulator"
 	"github.com/warmpool-dev/warmpool/internal/testkit/apidouble"
 )
 
@@ -124,13 +126,16 @@ func count(instances []*warmpool.WarmInstance) (ready, others int, committed int
 	return ready, others, committed
 }
 
-// affords is true when the market has an offer that fits the pool and the account.
+// affords is true when the market has an offer that fits the pool and the account,
+// on a machine of which nothing is rented yet: one that was outbid is offered again
+// while its stopped rental is kept for a claim.
 func (w *world) affords(pool *warmpool.WarmPool, committed int64) bool {
-	account := int64(0)
+	account, rented := int64(0), map[int64]bool{}
 	for _, record := range w.vast.Meter().Live("") {
 		account += price(&record)
+		rented[record.MachineID] = true
 	}
-	offers := w.vast.OpenOffers(diskGB)
+	offers := slices.DeleteFunc(w.vast.OpenOffers(diskGB), func(o simulator.OpenOffer) bool { return rented[o.MachineID] })
 	if len(offers) == 0 {
 		return false
 	}
