@@ -65,6 +65,11 @@ func observe(ctx context.Context, wanted []string, logs string) (*report, error)
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range wanted {
+		if !slices.Contains(rules.alerts(), name) {
+			return nil, fmt.Errorf("--only: there is no alert %s; there are %s", name, strings.Join(rules.alerts(), ", "))
+		}
+	}
 	for _, name := range rules.alerts() {
 		if len(wanted) == 0 || slices.Contains(wanted, name) {
 			result.alerts = append(result.alerts, &outcome{alert: name, scaled: rules.scaling[name]})
