@@ -84,7 +84,7 @@ integration: go cc k8s ## The operator against a real API server: a pool's life,
 
 .PHONY: chart-test
 chart-test: go k8s ## The chart, the kustomizations and Argo CD's health checks: rendered, checked by a real API server, upgraded and deleted while instances live.
-	cd test/deploy && go test -timeout 10m $(TESTFLAGS) ./...
+	cd test/deploy && go test -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: page
 page: go chromium k8s ## The admin page in a real browser; PICTURES=<directory> keeps screenshots.

@@ -111,6 +111,49 @@ func TestConnectBelievesNoKeyBeforeItWasAsked(t *testing.T) {
 	}
 }
 
+// TestTheLastKeyEndsWhatIsDeleted takes the Secret away: the key that was in it is
+// used on while the account is being deleted, and only then, and only while Vast.ai
+// accepts it.
+func TestTheLastKeyEndsWhatIsDeleted(t *testing.T) {
+	refused := &fleet.ProviderError{Kind: fleet.KindUnauthorized}
+	for name, test := range map[string]struct {
+		deleting bool
+		after    time.Duration
+		err      error
+		verified bool
+	}{
+		"the account stays":              {false, 0, nil, false},
+		"the account is deleted":         {true, 0, nil, true},
+		"it is deleted for an hour":      {true, time.Hour, nil, true},
+		"and Vast.ai does not accept it": {true, time.Hour, refused, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := keySecret("k")
+			s := newStage(t, secret)
+			session, account := s.session(), testAccount()
+			session.link = connection{}
+			if first := s.account.connect(t.Context(), account, session); !first.verified {
+				t.Fatalf("the first connection is %+v", first)
+			}
+			if err := s.client.Delete(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			// The account is looked at once before it is deleted, too.
+			if between := s.account.connect(t.Context(), account, session); between.verified {
+				t.Error("the key outlives its Secret although the account stays")
+			}
+			if test.deleting {
+				account.DeletionTimestamp = &metav1.Time{Time: s.clock.Now()}
+			}
+			s.provider.user = func() (fleet.User, error) { return fleet.User{ID: 5}, test.err }
+			s.clock.SetTime(s.clock.Now().Add(test.after))
+			if got := s.account.connect(t.Context(), account, session); got.verified != test.verified {
+				t.Errorf("verified %t (%s), want %t", got.verified, got.message, test.verified)
+			}
+		})
+	}
+}
+
 func TestPinnedUser(t *testing.T) {
 	for name, test := range map[string]struct {
 		expected *int64

@@ -42,7 +42,7 @@ func servePage(ctx context.Context, settings *options.Sidecar, made *parts, serv
 func verification(settings *options.Sidecar, made *parts) func(context.Context) (audit.Report, error) {
 	heads := audithead.New(made.client, settings.Pool.Namespace, auditComponent)
 	return func(ctx context.Context) (audit.Report, error) {
-		head, err := heads.Published(ctx, made.records.Head().Log)
+		head, err := heads.PublishedOf(ctx, made.records.Head().Log)
 		if err != nil {
 			return audit.Report{}, err
 		}

@@ -86,11 +86,16 @@ func (p *Publisher) PublishHead(ctx context.Context, head audit.Head) error {
 	return nil
 }
 
-// Published returns the head that was published last of a log, or that of another
+// Published returns the head that was published last, nil when there is none.
+func (p *Publisher) Published(ctx context.Context) (*audit.Head, error) {
+	return p.PublishedOf(ctx, "")
+}
+
+// PublishedOf returns the head that was published last of a log, or that of another
 // log when this one has none yet; nil when there is none at all. Components with
 // several replicas have a log each, and whoever published last says nothing about
 // the others.
-func (p *Publisher) Published(ctx context.Context, log string) (*audit.Head, error) {
+func (p *Publisher) PublishedOf(ctx context.Context, log string) (*audit.Head, error) {
 	var object corev1.ConfigMap
 	if err := p.client.Get(ctx, p.key, &object); apierrors.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // no head is an answer, too

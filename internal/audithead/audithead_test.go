@@ -114,7 +114,7 @@ func TestOldHeadsAreForgotten(t *testing.T) {
 func TestEachLogHasItsOwnHead(t *testing.T) {
 	access := newClient(t)
 	publisher := audithead.New(access, "warmpool-system", "manager")
-	if head, err := publisher.Published(t.Context(), headOf('a', 1).Log); err != nil || head != nil {
+	if head, err := publisher.PublishedOf(t.Context(), headOf('a', 1).Log); err != nil || head != nil {
 		t.Errorf("nothing was published, and it returns %v (%v)", head, err)
 	}
 	for _, head := range []audit.Head{headOf('a', 7), headOf('b', 3)} {
@@ -123,7 +123,7 @@ func TestEachLogHasItsOwnHead(t *testing.T) {
 		}
 	}
 	for asked, want := range map[byte]audit.Head{'a': headOf('a', 7), 'b': headOf('b', 3), 'c': headOf('b', 3)} {
-		if head, err := publisher.Published(t.Context(), headOf(asked, 1).Log); err != nil || head == nil || *head != want {
+		if head, err := publisher.PublishedOf(t.Context(), headOf(asked, 1).Log); err != nil || head == nil || *head != want {
 			t.Errorf("the head of log %c is %v (%v), want %v", asked, head, err, want)
 		}
 	}

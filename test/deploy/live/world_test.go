@@ -58,9 +58,9 @@ func TestMain(m *testing.M) {
 
 const (
 	// factor is how much faster than the wall the tests run.
-	factor = 30
+	factor = 20
 	// patience is how long a test waits on the wall.
-	patience = 4 * time.Minute
+	patience = 8 * time.Minute
 	// apiKey is the simulator's key.
 	apiKey = "deploy-key"
 )
