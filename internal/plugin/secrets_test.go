@@ -103,8 +103,7 @@ func vastWithLog(t *testing.T) (address string, requests *atomic.Int32) {
 	t.Helper()
 	requests = &atomic.Int32{}
 	var reads atomic.Int32
-	var server *httptest.Server
-	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/api/v0/instances/request_logs/30000003"):
 			if r.Header.Get("Authorization") != "Bearer "+canaryKey {
@@ -113,7 +112,7 @@ func vastWithLog(t *testing.T) (address string, requests *atomic.Int32) {
 			}
 			requests.Add(1)
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"success":true,"result_url":"%s/logs/x"}`, server.URL)
+			fmt.Fprintf(w, `{"success":true,"result_url":"http://%s/logs/x"}`, r.Host)
 		case r.URL.Path == "/logs/x" && reads.Add(1) == 1:
 			w.WriteHeader(http.StatusForbidden)
 		case r.URL.Path == "/logs/x":
