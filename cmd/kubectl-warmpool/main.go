@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -17,10 +16,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/warmpool-dev/warmpool/internal/plugin"
+	"github.com/warmpool-dev/warmpool/internal/version"
 )
-
-// version is that of a release; the linker sets it (-X main.version=v1.2.3).
-var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -31,7 +28,7 @@ func main() {
 	code := plugin.Run(ctx, &plugin.Environment{
 		Streams:     genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
 		Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		LookupEnv:   os.LookupEnv, Clock: clock.RealClock{}, Execute: execute, Version: versionOf(),
+		LookupEnv:   os.LookupEnv, Clock: clock.RealClock{}, Execute: execute, Version: version.Get().Release,
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -42,24 +39,4 @@ func execute(ctx context.Context, program string, arguments ...string) error {
 	command := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // ssh and browsers, with checked arguments
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return command.Run()
-}
-
-// versionOf is the version of the release, or the commit that this was built from.
-func versionOf() string {
-	if version != "" {
-		return version
-	}
-	info, known := debug.ReadBuildInfo()
-	if !known {
-		return "unknown"
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return "development, " + setting.Value
-		}
-	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development"
 }

@@ -88,7 +88,7 @@ func (o *options) publishedHead(ctx context.Context, flags *auditFlags) (string,
 	if err != nil {
 		return "", err
 	}
-	head, err := audithead.New(cluster.Client, cluster.Namespace, flags.component).Published(ctx, "")
+	head, err := audithead.New(cluster.Client, cluster.Namespace, flags.component).Published(ctx)
 	if err != nil {
 		return "", err
 	}
