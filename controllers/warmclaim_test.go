@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -515,6 +516,83 @@ func TestRecyclingIsNoFailure(t *testing.T) {
 	}
 	if budget := healthBudget(instances, pool); !budget.Suspended {
 		t.Error("nobody answers, and it passes for recycling")
+	}
+}
+
+// nobodyMeasures is a ClaimRecorder for several goroutines.
+type nobodyMeasures struct{}
+
+func (nobodyMeasures) ClaimBound(time.Duration) {}
+
+// TestClaimsThatComeTogetherAreServedTogether: in one pass, each with an instance of
+// its own and its Secret, oldest first. Those for which there is none are told their
+// places at once, and new places only now and then.
+func TestClaimsThatComeTogetherAreServedTogether(t *testing.T) {
+	const served, waiting = 12, 4
+	objects := []client.Object{testAccount(), testPool()}
+	var claims []*warmpool.WarmClaim
+	for k := range served + waiting {
+		claims = append(claims, testClaim(fmt.Sprintf("job-%02d", k), func(c *warmpool.WarmClaim) {
+			c.CreationTimestamp = metav1.NewTime(noon.Add(time.Duration(k) * time.Second))
+		}))
+		objects = append(objects, claims[k])
+	}
+	for k := range served {
+		instance := readyInstance(fmt.Sprintf("sdxl-%02d", k))
+		objects = append(objects, instance, passwordOf(instance))
+	}
+	s := newStage(t, objects...)
+	r := s.claimReconciler()
+	r.Writers, r.Metrics = 8, nobodyMeasures{}
+	s.clock.SetTime(noon.Add(30 * time.Second))
+	s.serveClaims(r)
+	holders := map[string]string{}
+	for k, claim := range claims {
+		s.get(claim)
+		if k >= served {
+			if got := claim.Status.QueuePosition; got != int32(k-served+1) {
+				t.Errorf("%s has place %d", claim.Name, got)
+			}
+			continue
+		}
+		if claim.Status.InstanceRef == nil || claim.Status.CredentialsSecretRef == nil {
+			t.Fatalf("%s is not served: %+v", claim.Name, claim.Status)
+		}
+		if other := holders[claim.Status.InstanceRef.Name]; other != "" {
+			t.Errorf("%s and %s hold %s", other, claim.Name, claim.Status.InstanceRef.Name)
+		}
+		holders[claim.Status.InstanceRef.Name] = claim.Name
+		s.get(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: claim.Status.CredentialsSecretRef.Name}})
+	}
+
+	// One more is served, and the others move up.
+	late := readyInstance("sdxl-late")
+	for _, object := range []client.Object{late, passwordOf(late)} {
+		object.SetResourceVersion("")
+		if err := s.client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := claims[len(claims)-1]
+	s.clock.Step(newsPeriod / 4)
+	s.serveClaims(r)
+	s.clock.Step(newsPeriod / 4)
+	result, err := r.Reconcile(t.Context(), poolRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.get(claims[served])
+	s.get(last)
+	if claims[served].Status.InstanceRef == nil || last.Status.QueuePosition != waiting {
+		t.Errorf("the next one holds %v, and the last one was told place %d at once", claims[served].Status.InstanceRef, last.Status.QueuePosition)
+	}
+	if result.RequeueAfter <= 0 || result.RequeueAfter > newsPeriod {
+		t.Errorf("the news come in %s", result.RequeueAfter)
+	}
+	s.clock.Step(newsPeriod)
+	s.serveClaims(r)
+	if s.get(last); last.Status.QueuePosition != waiting-1 {
+		t.Errorf("after the news its place is %d", last.Status.QueuePosition)
 	}
 }
 
