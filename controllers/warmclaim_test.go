@@ -565,33 +565,35 @@ func TestClaimsThatComeTogetherAreServedTogether(t *testing.T) {
 		s.get(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "gpu", Name: claim.Status.CredentialsSecretRef.Name}})
 	}
 
-	// One more is served, and the others move up.
-	late := readyInstance("sdxl-late")
-	for _, object := range []client.Object{late, passwordOf(late)} {
-		object.SetResourceVersion("")
-		if err := s.client.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
+	// With each one more that is served the others move up. They are told once, and
+	// then not again before the period is over.
+	last, moved := claims[len(claims)-1], 0
+	for _, want := range []int32{waiting - 1, waiting - 1} {
+		late := readyInstance(fmt.Sprintf("sdxl-late-%d", moved))
+		for _, object := range []client.Object{late, passwordOf(late)} {
+			object.SetResourceVersion("")
+			if err := s.client.Create(t.Context(), object); err != nil {
+				t.Fatal(err)
+			}
 		}
+		s.clock.Step(newsPeriod / 4)
+		s.serveClaims(r)
+		s.get(claims[served+moved])
+		if s.get(last); claims[served+moved].Status.InstanceRef == nil || last.Status.QueuePosition != want {
+			t.Errorf("the next one holds %v, and the last one was told place %d, want %d", claims[served+moved].Status.InstanceRef, last.Status.QueuePosition, want)
+		}
+		moved++
 	}
-	last := claims[len(claims)-1]
-	s.clock.Step(newsPeriod / 4)
-	s.serveClaims(r)
-	s.clock.Step(newsPeriod / 4)
 	result, err := r.Reconcile(t.Context(), poolRequest())
 	if err != nil {
 		t.Fatal(err)
-	}
-	s.get(claims[served])
-	s.get(last)
-	if claims[served].Status.InstanceRef == nil || last.Status.QueuePosition != waiting {
-		t.Errorf("the next one holds %v, and the last one was told place %d at once", claims[served].Status.InstanceRef, last.Status.QueuePosition)
 	}
 	if result.RequeueAfter <= 0 || result.RequeueAfter > newsPeriod {
 		t.Errorf("the news come in %s", result.RequeueAfter)
 	}
 	s.clock.Step(newsPeriod)
 	s.serveClaims(r)
-	if s.get(last); last.Status.QueuePosition != waiting-1 {
+	if s.get(last); last.Status.QueuePosition != waiting-2 {
 		t.Errorf("after the news its place is %d", last.Status.QueuePosition)
 	}
 }
