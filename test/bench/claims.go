@@ -63,7 +63,11 @@ func measureClaims(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(book.measureWaits(ctx), book.measureBurst(ctx), book.measureTurnover(ctx))
+	for _, measure := range []func(context.Context) error{book.measureWaits, book.measureBurst, book.measureTurnover} {
+		if err = measure(ctx); err != nil {
+			break
+		}
+	}
 	return errors.Join(err, stopProfile())
 }
 
