@@ -468,56 +468,6 @@ func TestARecycledInstanceProvesItself(t *testing.T) {
 	}
 }
 
-// TestClaimsOfOneSecondAreRecycledOneByOne: the instance proved itself in the very
-// second in which it is emptied again. It has to render once more, and does not
-// wait for the end of its time to recycle.
-func TestClaimsOfOneSecondAreRecycledOneByOne(t *testing.T) {
-	instance := readyInstance("sdxl-x")
-	s := newStage(t, sweptAccount(), testPool(), instance, passwordOf(instance))
-	r := s.instanceReconciler()
-	r.Prober, r.Recycler = quietProber{s.clock.Now}, emptier{}
-	for _, name := range []string{"first", "second", "third"} {
-		change(s, readyInstance("sdxl-x"), func(i *warmpool.WarmInstance) {
-			released := metav1.NewTime(s.clock.Now())
-			i.Spec.ClaimRef = &warmpool.ClaimReference{Name: name, UID: types.UID("uid-" + name), RecycleTime: &released}
-		})
-		for range 4 {
-			s.clock.Step(50 * time.Millisecond)
-			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(instance)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s.get(instance)
-		if recycle := instance.Status.Recycle; recycle == nil || recycle.ProvenTime == nil {
-			t.Fatalf("after the %s claim: %+v", name, recycle)
-		}
-	}
-}
-
-// TestRecyclingIsNoFailure: a pool whose instances are all being recycled goes on
-// renting, and says nothing of a fault.
-func TestRecyclingIsNoFailure(t *testing.T) {
-	var instances []warmpool.WarmInstance
-	for _, name := range []string{"sdxl-x", "sdxl-y", "sdxl-z"} {
-		instances = append(instances, *readyInstance(name, func(i *warmpool.WarmInstance) {
-			at := metav1.NewTime(noon)
-			i.Status.ReadyTime = &at
-			meta.SetStatusCondition(&i.Status.Conditions, metav1.Condition{Type: warmpool.ConditionReady, Status: metav1.ConditionFalse, Reason: planner.HealthRecycling})
-		}))
-	}
-	pool := testPool()
-	pool.Spec.Remediation.MaxUnhealthy = "40%"
-	if budget := healthBudget(instances, pool); budget.Suspended || budget.Failing != 0 {
-		t.Errorf("%d of %d fail: %s", budget.Failing, budget.Counted, budget.Message)
-	}
-	for k := range instances {
-		instances[k].Status.Conditions[0].Reason = "Unresponsive"
-	}
-	if budget := healthBudget(instances, pool); !budget.Suspended {
-		t.Error("nobody answers, and it passes for recycling")
-	}
-}
-
 // TestAProofFromBeforeTheCleaningDoesNotCount: the instance rendered its test
 // prompt while work of the last claim may have been left.
 func TestAProofFromBeforeTheCleaningDoesNotCount(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	warmpool "github.com/warmpool-dev/warmpool/api/v1alpha1"
@@ -30,6 +29,9 @@ const (
 	// claimsPerSecond is how many arrive in a second, whether earlier ones were
 	// served or not.
 	claimsPerSecond = 50
+	// wallSpeed is the factor wherever there are claims: their times of creation are
+	// of the API server's clock, which no other clock may leave behind.
+	wallSpeed = 1
 	// claimBound is how long in ms somebody waits for an instance that is ready.
 	claimBound = 100.0
 )
@@ -38,7 +40,7 @@ const (
 // all 50 at once; then lets 50 holders change as fast as they can. Who gets an
 // instance reads its Secret. What is given back is recycled, and serves the next.
 func measureClaims(ctx context.Context, b *bench) (err error) {
-	w, err := b.newWorld(ctx, "claims", claimsReady+10, b.factor)
+	w, err := b.newWorld(ctx, "claims", claimsReady+10, wallSpeed)
 	if err != nil {
 		return err
 	}
@@ -55,16 +57,17 @@ func measureClaims(ctx context.Context, b *bench) (err error) {
 	if err = b.seedWith(ctx, w, s, claimsReady); err != nil {
 		return err
 	}
-	book, err := b.watchClaims(ctx, w.namespace)
-	if err != nil {
-		return err
-	}
+	book := b.watchClaims(ctx, w.namespace)
 	defer book.end()
 	stopProfile, err := b.profileCPU("claims")
 	if err != nil {
 		return err
 	}
-	err = errors.Join(book.measureWaits(ctx), book.measureBurst(ctx), book.measureTurnover(ctx))
+	for _, measure := range []func(context.Context) error{book.measureWaits, book.measureBurst, book.measureTurnover} {
+		if err = measure(ctx); err != nil {
+			break
+		}
+	}
 	return errors.Join(err, stopProfile())
 }
 
@@ -173,8 +176,8 @@ func (b *bench) notePerClaim(before map[string]time.Duration, count int) {
 type claimBook struct {
 	bench     *bench
 	namespace string
-	watch     watch.Interface
 	watching  sync.WaitGroup
+	stop      context.CancelFunc
 	// lastRound is how long the last round took, until its last claim was served.
 	lastRound time.Duration
 
@@ -190,24 +193,49 @@ type claimBook struct {
 }
 
 // watchClaims begins to watch the claims of a namespace.
-func (b *bench) watchClaims(ctx context.Context, namespace string) (*claimBook, error) {
-	watching, err := b.plane.client.Watch(ctx, &warmpool.WarmClaimList{}, client.InNamespace(namespace))
-	if err != nil {
-		return nil, fmt.Errorf("watching the claims: %w", err)
-	}
-	book := &claimBook{bench: b, namespace: namespace, watch: watching, served: map[string]chan *warmpool.WarmClaim{}, holder: map[string]string{}}
+func (b *bench) watchClaims(ctx context.Context, namespace string) *claimBook {
+	book := &claimBook{bench: b, namespace: namespace, served: map[string]chan *warmpool.WarmClaim{}, holder: map[string]string{}}
+	ctx, book.stop = context.WithCancel(ctx)
 	book.watching.Go(func() {
-		for event := range watching.ResultChan() {
-			if claim, isClaim := event.Object.(*warmpool.WarmClaim); isClaim {
-				book.see(claim)
+		const pause = 100 * time.Millisecond
+		for ctx.Err() == nil {
+			if err := book.follow(ctx); err != nil && ctx.Err() == nil {
+				b.note("claims: %v; they are listed and watched again", err)
+				time.Sleep(pause)
 			}
 		}
 	})
-	return book, nil
+	return book
 }
 
+// follow lists the claims and watches them until the API server ends the watch.
+func (c *claimBook) follow(ctx context.Context) error {
+	var list warmpool.WarmClaimList
+	if err := c.bench.plane.client.List(ctx, &list, client.InNamespace(c.namespace)); err != nil {
+		return fmt.Errorf("listing the claims: %w", err)
+	}
+	for k := range list.Items {
+		c.see(&list.Items[k])
+	}
+	watching, err := c.bench.plane.client.Watch(ctx, &warmpool.WarmClaimList{}, client.InNamespace(c.namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+	if err != nil {
+		return fmt.Errorf("watching the claims: %w", err)
+	}
+	defer watching.Stop()
+	for event := range watching.ResultChan() {
+		if claim, isClaim := event.Object.(*warmpool.WarmClaim); isClaim {
+			c.see(claim)
+		}
+	}
+	return errWatchEnded
+}
+
+// errWatchEnded is a connection that was lost, or kept for long enough.
+var errWatchEnded = errors.New("the watch has ended")
+
 func (c *claimBook) end() {
-	c.watch.Stop()
+	c.stop()
 	c.watching.Wait()
 }
 

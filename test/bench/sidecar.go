@@ -47,7 +47,7 @@ const (
 // claim and release for a minute. Every answer has to be one that
 // docs/reference/legacy-api.md defines.
 func measureSidecar(ctx context.Context, b *bench) (err error) {
-	w, err := b.newWorld(ctx, "sidecar-operator", sidecarReady+10, b.factor)
+	w, err := b.newWorld(ctx, "sidecar-operator", sidecarReady+10, wallSpeed)
 	if err != nil {
 		return err
 	}

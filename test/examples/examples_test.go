@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The pages whose lines of curl are tried, in this order.
-var pages = []string{"README.md", "docs/guides/legacy.md"} //nolint:gochecknoglobals // a constant list
+var pages = []string{"README.md", "docs/guides/legacy.md"}
 
 // house is make run with what the tests ask it.
 type house struct {
@@ -48,8 +48,8 @@ func (h *house) send(method, path, body string, header http.Header) answer {
 		h.Fatal(err)
 	}
 	request.Header = header
-	client := &http.Client{Timeout: demo.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	asking := &http.Client{Timeout: demo.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := asking.Do(request)
 	if err != nil {
 		h.Fatal(err)
 	}

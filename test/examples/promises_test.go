@@ -190,7 +190,7 @@ func keyIsRotated(h *house) {
 func weakKeyIsRefused(h *house) {
 	h.Shell(`kubectl create namespace weak && kubectl -n weak create secret generic warmpool-credentials ` +
 		`--from-literal=ADMIN_API_KEY=secure_admin_key_change_me --from-literal=AUDIT_SALT=` + token)
-	command := exec.CommandContext(h.Context(), filepath.Join("..", "..", "bin", "sidecar"), //nolint:gosec // built by the test
+	command := exec.CommandContext(h.Context(), filepath.Join("..", "..", "bin", "sidecar"),
 		"--kubeconfig="+filepath.Join(h.Directory, "kubeconfig"), "--pool=weak/sdxl", "--bind-address=127.0.0.1:0",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--audit-dir="+h.TempDir())
 	said, err := command.CombinedOutput()
@@ -201,7 +201,7 @@ func weakKeyIsRefused(h *house) {
 
 func auditVerifies(h *house) {
 	for _, component := range []string{"sidecar", "manager"} {
-		command := exec.CommandContext(h.Context(), filepath.Join("..", "..", "bin", "sidecar"), //nolint:gosec // built by the test
+		command := exec.CommandContext(h.Context(), filepath.Join("..", "..", "bin", "sidecar"),
 			"audit", "verify", "--dir="+filepath.Join(h.Directory, "audit"), "--component="+component)
 		command.Env = append(os.Environ(), "AUDIT_SALT="+string(h.secret()["AUDIT_SALT"]))
 		if said, err := command.CombinedOutput(); err != nil {
