@@ -76,6 +76,10 @@ func (c *course) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", part.title, err)
 		}
 	}
+	if c.node == nil {
+		c.chapter("Clean up")
+		return c.removeNamespaces(ctx)
+	}
 	return nil
 }
 
