@@ -81,6 +81,26 @@ func (c *cluster) makeNamespaces(ctx context.Context) error {
 	return nil
 }
 
+// removeNamespaces removes what a cluster that goes on would keep. After a
+// failure they stay: whoever looks for the reason needs them, and instances are
+// only ended while the operator is there.
+func (c *cluster) removeNamespaces(ctx context.Context) error {
+	for _, name := range []string{operatorNamespace, poolNamespace, vastNamespace} {
+		if err := c.clients.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			return fmt.Errorf("removing namespace %s: %w", name, err)
+		}
+	}
+	_, err := until(ctx, podPatience, func(ctx context.Context) (string, error) {
+		for _, name := range []string{operatorNamespace, poolNamespace, vastNamespace} {
+			if _, err := c.clients.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				return "namespace " + name + " is still there", err
+			}
+		}
+		return "", nil
+	})
+	return err
+}
+
 // pods lists those of a namespace that have not ended.
 func (c *cluster) pods(ctx context.Context, namespace, selector string) ([]corev1.Pod, error) {
 	list, err := c.clients.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})

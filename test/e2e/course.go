@@ -30,7 +30,12 @@ type course struct {
 
 // test runs everything and returns the exit code.
 func test(ctx context.Context, chosen *settings, where *cluster) int {
-	directory, err := os.MkdirTemp("", "warmpool-e2e-files-")
+	above := ""
+	if where.node != nil {
+		// What is below the node's directory goes away with it, whatever happens.
+		above = filepath.Dir(where.kubeconfig)
+	}
+	directory, err := os.MkdirTemp(above, "warmpool-e2e-files-")
 	if err != nil {
 		return complain(fmt.Errorf("making a directory: %w", err), 2)
 	}
@@ -75,6 +80,10 @@ func (c *course) run(ctx context.Context) error {
 		if err := part.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.title, err)
 		}
+	}
+	if c.node == nil {
+		c.chapter("Clean up")
+		return c.removeNamespaces(ctx)
 	}
 	return nil
 }

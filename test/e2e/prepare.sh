@@ -3,20 +3,20 @@
 #
 #   test/e2e/prepare.sh [--kubeconfig=FILE ...]
 #
-# Without a kubeconfig that is everything of a node: Debian's packages of
+# IMAGE names another repository. Without a kubeconfig what is made is everything of a node: Debian's packages of
 # containerd and of the tools of networks, Kubernetes from Go modules, and images.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 read -r version commit seconds < <(hack/version.sh)
-repository=ghcr.io/warmpool-dev/warmpool
+repository=${IMAGE:-ghcr.io/warmpool-dev/warmpool}
 platform=$(go env GOARCH)
 out=$PWD/bin/e2e-image
 
 hack/build-tool.sh hack/tools helm.sh/helm/v4/cmd/helm bin/helm "about 3 minutes on two cores, once" >&2
 case " $* " in
 *" --kubeconfig"*)
-  echo "--image=${IMAGE:-$repository:$version}"
+  echo "--image=$repository:$version"
   exit 0 ;;
 esac
 
