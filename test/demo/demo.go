@@ -98,7 +98,7 @@ func environment(environ []string, assets string) []string {
 // What make run says when everything is up.
 var (
 	meterLine = regexp.MustCompile(`curl (http://[^ ]+)/meter`)
-	pageLine  = regexp.MustCompile(`open (http://localhost:[0-9]+)/admin/warm-pool`)
+	pageLine  = regexp.MustCompile(`at (http://localhost:[0-9]+)/admin/warm-pool`)
 )
 
 // await waits until everything is up.
