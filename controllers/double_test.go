@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,7 +142,9 @@ type stage struct {
 	lease    *scriptedLease
 	clock    *clocktesting.FakeClock
 	account  *VastAccountReconciler
-	// failOnce is what the API server answers next, once.
+	// failOnce is what the API server answers next, once; mu guards it from
+	// reconcilers that write several objects at the same time.
+	mu       sync.Mutex
 	failOnce error
 	// beforeStatusWrite and afterStatusWrite happen around each write of a status.
 	beforeStatusWrite, afterStatusWrite func()
@@ -194,6 +197,8 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 }
 
 func (s *stage) refusal(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	err := s.failOnce
 	if s.failOnce = nil; err != nil {
 		return err

@@ -82,7 +82,11 @@ type claimsInput struct {
 	account   *warmpool.VastAccount
 	claims    []warmpool.WarmClaim
 	instances []warmpool.WarmInstance
-	now       time.Time
+	// claimOf and instanceOf find them by UID without a look into the objects, which
+	// others may be writing to.
+	claimOf    map[types.UID]*warmpool.WarmClaim
+	instanceOf map[types.UID]*warmpool.WarmInstance
+	now        time.Time
 
 	// Several claims are written at the same time: mu guards what follows.
 	mu sync.Mutex
@@ -197,6 +201,7 @@ func (r *WarmClaimReconciler) gather(ctx context.Context, key types.NamespacedNa
 	if in.claims, err = claimsOfPool(ctx, reader, key, narrow...); err != nil {
 		return nil, err
 	}
+	in.index()
 	if in.pool == nil || len(in.claims) == 0 {
 		return in, nil
 	}
@@ -208,6 +213,17 @@ func (r *WarmClaimReconciler) gather(ctx context.Context, key types.NamespacedNa
 		return nil, err
 	}
 	return in, nil
+}
+
+// index notes where each claim and each instance is.
+func (in *claimsInput) index() {
+	in.claimOf, in.instanceOf = map[types.UID]*warmpool.WarmClaim{}, map[types.UID]*warmpool.WarmInstance{}
+	for k := range in.claims {
+		in.claimOf[in.claims[k].UID] = &in.claims[k]
+	}
+	for k := range in.instances {
+		in.instanceOf[in.instances[k].UID] = &in.instances[k]
+	}
 }
 
 // claimsOfPool reads the claims of a pool.

@@ -222,21 +222,9 @@ func (r *WarmClaimReconciler) writeClaimRef(ctx context.Context, in *claimsInput
 }
 
 // claim finds a claim, nil when there is none.
-func (in *claimsInput) claim(uid string) *warmpool.WarmClaim {
-	for k := range in.claims {
-		if in.claims[k].UID == types.UID(uid) {
-			return &in.claims[k]
-		}
-	}
-	return nil
-}
+func (in *claimsInput) claim(uid string) *warmpool.WarmClaim { return in.claimOf[types.UID(uid)] }
 
 // instance finds an instance, nil when there is none.
 func (in *claimsInput) instance(uid string) *warmpool.WarmInstance {
-	for k := range in.instances {
-		if in.instances[k].UID == types.UID(uid) {
-			return &in.instances[k]
-		}
-	}
-	return nil
+	return in.instanceOf[types.UID(uid)]
 }

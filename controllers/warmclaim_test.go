@@ -281,6 +281,7 @@ func TestNothingIsBoundWithoutTheFinalizer(t *testing.T) {
 	claim, instance := testClaim("job"), readyInstance("sdxl-x")
 	s := newStage(t, testAccount(), testPool(), instance, claim)
 	in := &claimsInput{key: poolRequest().NamespacedName, pool: testPool(), claims: []warmpool.WarmClaim{*claim}, instances: []warmpool.WarmInstance{*instance}, now: noon}
+	in.index()
 	plan := planClaims(in)
 	if len(plan.Bind) != 1 {
 		t.Fatalf("the plan binds %d", len(plan.Bind))

@@ -81,6 +81,8 @@ func TestRecycleSaysWhatIsLeft(t *testing.T) {
 	for !strings.Contains(r.ask(t, http.MethodGet, "/queue", ""), `"queue_pending":[]`) {
 		time.Sleep(20 * time.Millisecond) // what has not begun could still be cleared
 	}
+	// The first node takes milliseconds and could still be interrupted; the second one hangs.
+	time.Sleep(time.Second)
 	if err := r.prober.Recycle(t.Context(), r.target); err == nil || !strings.Contains(err.Error(), "does not stop") {
 		t.Errorf("with work that hangs: %v", err)
 	}
