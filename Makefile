@@ -80,7 +80,7 @@ unit: go cc k8s ## Unit, property and conformance tests with the race detector.
 integration: go cc k8s ## The operator against a real API server: a pool's life, kill -9 at every step; some simulated schedules.
 	CGO_ENABLED=1 go test -race -timeout 10m -run TestPoolBecomesReady ./test/integration
 	CGO_ENABLED=1 go test -race -timeout 10m -run 'TestSchedules|TestRegressions' ./test/simulate
-	go test -p 1 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
+	go test -p 2 -timeout 35m $(TESTFLAGS) $$(go list ./test/... | grep -v /test/page)
 
 .PHONY: chart-test
 chart-test: go k8s ## The chart, the kustomizations and Argo CD's health checks: rendered, checked by a real API server, upgraded and deleted while instances live.
