@@ -176,11 +176,12 @@ func TestHostThatComesBackIsKept(t *testing.T) {
 	w.create(swiftPool(1, "0.90"))
 	w.waitReady(1)
 	before, alive := w.instances()[0], w.alive()
-	w.fault(simulator.FaultSpec{Name: simulator.FaultOffline, Params: map[string]string{"for": "120"}})
+	w.fault(simulator.FaultSpec{Name: simulator.FaultOffline})
 	w.sees(anyInstance, warmpool.ConditionReady, "False/HostOffline", "It may come back; until then nothing is sent to it.")
 	w.sees(anyInstance, warmpool.ConditionRunning, "False/HostOffline", "Vast.ai reports offline.")
 	w.sees(thePool, warmpool.ConditionReady, "False/InstancesUnhealthy", "0 of 1 ready, 1 unhealthy", "HostOffline")
 	w.sawEvent("WarmInstance/HostOffline", "Vast.ai reports the host offline")
+	w.fault(simulator.FaultSpec{Name: simulator.FaultOffline, Params: map[string]string{"back": "true"}})
 	w.waitReady(1)
 	after := w.instances()[0]
 	w.Expect(after.UID).To(gomega.Equal(before.UID))
