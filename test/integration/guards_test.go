@@ -285,7 +285,7 @@ func TestAccountCeilingCoversWhatOthersRent(t *testing.T) {
 			t.Fatal("an offer without an id")
 		}
 		if len(others) == 1 {
-			w.waitReady(1)
+			w.eventually(func(g gomega.Gomega) { g.Expect(w.get().Status.ReadyReplicas).To(gomega.BeNumerically(">=", 1)) })
 		}
 		rental, err := w.vast.RentAside(id, "somebody-else")
 		if err != nil {
