@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -173,3 +174,22 @@ const (
 
 // apiVersion is the group and version that the commands speak.
 func apiVersion() string { return warmpool.GroupVersion.String() }
+
+// aboutPool runs a command that prints an answer about the pool that is its argument.
+func (o *options) aboutPool(answer func(seen *world, pool *warmpool.WarmPool) report) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, given []string) error {
+		cluster, err := o.connect()
+		if err != nil {
+			return err
+		}
+		pool := &warmpool.WarmPool{}
+		if err = cluster.get(command.Context(), given[0], pool); err != nil {
+			return err
+		}
+		seen, err := cluster.look(command.Context(), o.env.Clock.Now(), false)
+		if err != nil {
+			return err
+		}
+		return o.print(answer(seen, pool))
+	}
+}

@@ -53,21 +53,7 @@ func newPlan(o *options) *cobra.Command {
 		Example:           "  kubectl warmpool plan sdxl",
 		Args:              arguments(1, 1, "one pool"),
 		ValidArgsFunction: o.completeFirst(kindPool),
-		RunE: func(command *cobra.Command, given []string) error {
-			cluster, err := o.connect()
-			if err != nil {
-				return err
-			}
-			pool := &warmpool.WarmPool{}
-			if err = cluster.get(command.Context(), given[0], pool); err != nil {
-				return err
-			}
-			seen, err := cluster.look(command.Context(), o.env.Clock.Now(), false)
-			if err != nil {
-				return err
-			}
-			return o.print(seen.plan(pool))
-		},
+		RunE:              o.aboutPool(func(seen *world, pool *warmpool.WarmPool) report { return seen.plan(pool) }),
 	}
 	o.addOutput(command, false)
 	return command
