@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -176,19 +177,42 @@ func (w *world) isClean() string {
 	return ""
 }
 
-// orphanPassword names a Secret that an instance made after the trouble and has
-// left behind; empty when there is none. One from before may stay: when the API
-// server fails between two calls, nobody remembers it but its owner reference,
-// for Kubernetes' garbage collector. It bills nothing.
+// orphanPassword names a Secret that an instance or a claim made after the trouble
+// and has left behind; empty when there is none. One from before may stay: when the
+// API server fails between two calls, or a process sleeps between them, nobody
+// remembers it but its owner reference, for Kubernetes' garbage collector. It bills
+// nothing.
 func (w *world) orphanPassword() string {
 	page, err := w.api.List(apidouble.KindSecret, "", 0, "")
 	if err != nil {
 		return err.Error()
 	}
+	over := w.troubleOver()
 	for _, object := range page.Objects {
-		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil && secret.CreationTimestamp.After(w.calmSince) {
+		if secret, ok := object.(*corev1.Secret); ok && metav1.GetControllerOf(secret) != nil && secret.CreationTimestamp.After(over) {
 			return secret.Name
 		}
 	}
 	return ""
+}
+
+// troubleOver is when nothing goes wrong any more: a process that sleeps when the
+// calm begins still has to wake up, and to see that it leads no longer.
+func (w *world) troubleOver() time.Time {
+	const seesIt = 10 * time.Second
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if woken := w.lastWake.Add(seesIt); woken.After(w.calmSince) {
+		return woken
+	}
+	return w.calmSince
+}
+
+// wakes notes when a process that is stopped will go on.
+func (w *world) wakes(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at.After(w.lastWake) {
+		w.lastWake = at
+	}
 }

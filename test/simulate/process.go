@@ -146,6 +146,7 @@ func (p *process) pause(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pausedUntil = p.world.now().Add(d)
+	p.world.wakes(p.pausedUntil)
 	p.world.note(p.name, "main", "is stopped for %s", d.Round(time.Second))
 }
 

@@ -64,8 +64,10 @@ type world struct {
 	decide  *decider
 	verbose bool
 	start   time.Time
-	// calmSince is when things stopped going wrong.
+	// calmSince is when things stopped going wrong; lastWake, which mu guards, when
+	// the last process that was stopped before goes on.
 	calmSince time.Time
+	lastWake  time.Time
 	ctx       context.Context //nolint:containedctx // the life of a schedule is what this type is
 	end       context.CancelFunc
 
